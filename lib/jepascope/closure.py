@@ -1,0 +1,67 @@
+"""Which library code a piece of code uses: the static closure of its imports, and that code's hash.
+
+Neither papermill nor Snakemake sees imports. With the closure, editing one module makes again what uses it, however
+indirectly, and nothing else.
+"""
+
+from __future__ import annotations
+
+import ast
+import hashlib
+from collections.abc import Iterable
+from pathlib import Path
+
+PACKAGE = Path(__file__).parent
+
+
+def module_file(name: str) -> Path | None:
+    """Find the file of a dotted name inside this package; None for other packages and for names that are no module."""
+    first, *rest = name.split(".")
+    if first != PACKAGE.name:
+        return None
+    base = PACKAGE.joinpath(*rest)
+    candidates = [base.with_suffix(".py")] if rest else []
+    return next((file for file in [*candidates, base / "__init__.py"] if file.is_file()), None)
+
+
+def imported_names(source: str) -> set[str]:
+    """List the dotted names that Python source imports; `from a import b` gives both `a` and `a.b`."""
+    names: set[str] = set()
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Import):
+            names |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
+            names |= {node.module} | {f"{node.module}.{alias.name}" for alias in node.names}
+    return names
+
+
+def closure(source: str) -> list[Path]:
+    """Collect every file of this package that the source reaches through imports, and the SQL files beside them.
+
+    Relative imports aren't followed: the package doesn't use them (checked by a test).
+    """
+    found: set[Path] = set()
+    waiting = [source]
+    while waiting:
+        for name in imported_names(waiting.pop()):
+            parts = name.split(".")
+            # Importing a.b.c runs the __init__ of a and of a.b too.
+            for depth in range(1, len(parts) + 1):
+                file = module_file(".".join(parts[:depth]))
+                if file is not None and file not in found:
+                    found.add(file)
+                    waiting.append(file.read_text())
+    queries = {query for file in found for query in file.parent.glob("sql/*.sql")}
+    return sorted(found | queries)
+
+
+def code_fingerprint(source: str) -> str:
+    """Hash the source together with its closure."""
+    return _hash([source, *(file.read_text() for file in closure(source))])
+
+
+def _hash(texts: Iterable[str]) -> str:
+    digest = hashlib.sha256()
+    for text in texts:
+        digest.update(hashlib.sha256(text.encode()).digest())
+    return digest.hexdigest()

@@ -1,0 +1,263 @@
+"""The typed parameters: every knob of the project, with its unit and range, checked before anything runs.
+
+A profile is one file, `params/<profile>.yaml`; its sections are the classes below. An unknown name, a wrong
+type or a value out of range raises `ParameterError`, which names the file, the parameter and what was expected.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+Share = Annotated[float, Field(ge=0, le=1)]
+Positive = Annotated[int, Field(ge=1)]
+
+
+class ParameterError(ValueError):
+    """A parameter is unknown, mistyped or out of range; the message names it and the mend."""
+
+
+class Section(BaseModel):
+    """One block of a profile. Unknown names are refused; values don't change after reading."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False, strict=True)
+
+
+class Source(Section):
+    """Where the records come from."""
+
+    kind: Literal["synthetic", "mimic"] = "synthetic"
+    root: str | None = Field(None, description="folder that holds hosp/ and icu/; for kind 'mimic'")
+    release: Literal["demo-2.2"] | None = Field(
+        None, description="if set, row counts must equal the published ones"
+    )
+    data_end_year: int = Field(
+        2019, ge=2008, le=2100, description="last real year of the records: 2019 in MIMIC-IV 2.2, 2022 in 3.1"
+    )
+
+    @model_validator(mode="after")
+    def _mimic_needs_a_root(self) -> Source:
+        if (self.kind == "mimic") != (self.root is not None):
+            raise ValueError("source.root belongs to kind 'mimic', and kind 'mimic' needs it")
+        return self
+
+
+class Synthetic(Section):
+    """The planted cohort: how many patients, and how strong each planted effect is."""
+
+    patients: int = Field(8000, ge=1, le=2_000_000)
+    seed: int = Field(2026, ge=0)
+    shape_effect: float = Field(
+        0.0, ge=0, le=5, description="log-odds of readmission per SD of trajectory turbulence; 0 is the null"
+    )
+    leak: Literal["none", "outcome_filtered", "total_length", "next_encounter"] = "none"
+
+
+class Extraction(Section):
+    """From records to encounters, tokens, labels and splits. Every filter reads the record up to k only."""
+
+    min_age: float = Field(18, ge=0, le=120, description="years at admission")
+    require_diagnosis: bool = Field(True, description="drop encounters without a coded diagnosis")
+    max_patients: Positive | None = Field(None, description="cap, by keyed hash of the subject id")
+    min_patients_per_token: Positive = Field(11, description="training patients; rarer tokens are dropped")
+    max_diagnoses: Positive = Field(40, description="per encounter, by billing priority")
+    max_drugs: Positive = Field(10, description="per encounter, the first started")
+    lab_tail_deciles: int = Field(
+        1, ge=1, le=5, description="deciles kept at each end of a lab's values; 5 keeps all"
+    )
+    escalation_days: Positive = Field(90, description="horizon H of label_escalation_per_enc")
+    crisis_days: Positive = Field(180, description="horizon H of label_psych_crisis_per_enc")
+    validation_share: Share = 0.15
+    test_share: Share = 0.15
+    split_key: str = Field("jepascope", description="key of the patient hash; another key is another split")
+    closing_block: bool = Field(
+        True, description="tokens known only at discharge: length of stay, discharge location"
+    )
+    label_level: Literal["encounter", "patient"] = Field(
+        "encounter", description="'patient' is a leak, for the audit"
+    )
+    memory_gb: float = Field(2.0, gt=0, description="cap for DuckDB")
+    threads: Positive = 1
+
+
+class Model(Section):
+    """The shape of the JEPA."""
+
+    width: int = Field(64, ge=2, description="D, the width of z, c, ẑ and e")
+    heads: Positive = 4
+    encoder_layers: Positive = 2
+    context_layers: Positive = 2
+    predictor_hidden: Positive = 128
+
+    @model_validator(mode="after")
+    def _heads_divide_width(self) -> Model:
+        if self.width % self.heads:
+            raise ValueError(f"model.width ({self.width}) must be a multiple of model.heads ({self.heads})")
+        return self
+
+
+class Training(Section):
+    """The stop-gradient JEPA's optimisation."""
+
+    epochs: Positive = 15
+    batch_patients: Positive = 128
+    learning_rate: float = Field(1e-3, gt=0, le=1)
+    weight_decay: float = Field(0.01, ge=0)
+    warmup_share: Share = Field(0.1, description="share of all steps with a rising learning rate")
+    invariance: float = Field(25.0, ge=0, description="VICReg weights, Bardes et al. 2022")
+    variance: float = Field(25.0, ge=0)
+    covariance: float = Field(1.0, ge=0)
+    gradient_clip: float = Field(1.0, gt=0)
+    checkpoint_every: Positive = Field(100, description="steps")
+    min_rank: float = Field(2.0, ge=1, description="RankMe of z under which the run stops")
+    min_within_patient: Share = Field(
+        0.02, description="share of z's variance within patients under which the run stops"
+    )
+    threads: Positive = Field(1, description="two spinning threads are slower than one on a shared machine")
+    device: Literal["cpu", "cuda"] = "cpu"
+
+
+class Statistics(Section):
+    """Patient-exact inference."""
+
+    bootstrap: int = Field(1000, ge=10, description="draws of patients")
+    permutations: int = Field(1000, ge=10)
+    level: float = Field(0.95, gt=0.5, lt=1)
+    folds: int = Field(5, ge=2, description="patient-grouped folds")
+    min_patients: Positive = Field(20, description="fewer, and a result is 'not computable here'")
+    min_carriers: Positive = Field(5, description="patients with, and without, a label; fewer: 'not computable here'")
+
+
+class Sae(Section):
+    """The TopK sparse autoencoder on z."""
+
+    features: Positive = 128
+    active: Positive = Field(6, description="k of TopK: features on per encounter")
+    epochs: Positive = 40
+    batch_rows: Positive = 1024
+    learning_rate: float = Field(2e-3, gt=0, le=1)
+    seeds: Positive = Field(2, description="fits, to see which features come back")
+
+    @model_validator(mode="after")
+    def _sparse(self) -> Sae:
+        if self.active >= self.features:
+            raise ValueError(
+                f"sae.active ({self.active}) must be smaller than sae.features ({self.features})"
+            )
+        return self
+
+
+class Map(Section):
+    """The picture of z: for looking, no claim rests on it."""
+
+    max_rows: Positive = 4000
+    neighbours: int = Field(15, ge=2)
+    min_cluster_patients: Positive = 20
+
+
+class Profile(Section):
+    """One whole `params/<profile>.yaml`."""
+
+    profile: str = Field(pattern=r"^[a-z][a-z0-9_]*$")
+    seeds: list[Annotated[int, Field(ge=0)]] = Field([0, 1, 2], min_length=1)
+    source: Source = Source()
+    synthetic: Synthetic = Synthetic()
+    extraction: Extraction = Extraction()
+    model: Model = Model()
+    training: Training = Training()
+    statistics: Statistics = Statistics()
+    sae: Sae = Sae()
+    map: Map = Map()
+    overrides: dict[int, dict[str, dict[str, Any]]] = Field(
+        {}, description="seed → section → parameter → value"
+    )
+
+
+SECTIONS = tuple(
+    n
+    for n, f in Profile.model_fields.items()
+    if isinstance(f.annotation, type) and issubclass(f.annotation, Section)
+)
+
+
+def load_profile(
+    profile: str | Path, injected: Mapping[str, Any] | None = None, seed: int | None = None
+) -> Profile:
+    """Read a profile, lay injected sections and the seed's overrides over it, and check everything at once.
+
+    `profile` is a name (`params/<name>.yaml`) or a path. `injected` maps section names to (partial) sections.
+    Raises ParameterError naming the file and the parameter when anything is unknown, mistyped or out of range.
+    """
+    path = profile if isinstance(profile, Path) else params_folder() / f"{profile}.yaml"
+    try:
+        raw = yaml.safe_load(path.read_text()) if path.exists() else None
+    except yaml.YAMLError as error:
+        raise ParameterError(f"{path} is not valid YAML: {error}") from error
+    if raw is None:
+        known = ", ".join(sorted(file.stem for file in params_folder().glob("*.yaml"))) or "none"
+        raise ParameterError(f"there is no profile {profile!r}: {path} is missing or empty (known: {known})")
+    if not isinstance(raw, dict):
+        raise ParameterError(f"{path} must be a mapping of sections, found {type(raw).__name__}")
+    resolved = check(_merge(raw, injected or {}), path.name)
+    override = resolved.overrides.get(seed, {}) if seed is not None else {}
+    return check(_merge(resolved.model_dump(), override), path.name) if override else resolved
+
+
+def params_folder() -> Path:
+    """The folder of the profiles, `params/`, at the top of the project."""
+    return project_root() / "params"
+
+
+def project_root() -> Path:
+    """The top of the project: where `_config.yml` is, upward from the working directory, else from this file."""
+    for start in (Path.cwd(), Path(__file__).resolve()):
+        for folder in (start, *start.parents):
+            if (folder / "_config.yml").is_file() and (folder / "params").is_dir():
+                return folder
+    raise ParameterError("not inside the project: run from the folder that holds _config.yml and params/")
+
+
+def check(raw: Mapping[str, Any], where: str) -> Profile:
+    """Turn a raw mapping into a Profile. Raises ParameterError with every fault found, one a line."""
+    try:
+        profile = Profile.model_validate(raw)
+        for section in {name for per_seed in profile.overrides.values() for name in per_seed}:
+            if section not in SECTIONS:
+                raise ParameterError(f"{where}: overrides: {_unknown(section, SECTIONS)}")
+        for seed, override in profile.overrides.items():
+            Profile.model_validate(_merge({**profile.model_dump(), "overrides": {}}, override))
+            if seed not in profile.seeds:
+                raise ParameterError(
+                    f"{where}: overrides name seed {seed}, which is not among seeds {profile.seeds}"
+                )
+    except ValidationError as error:
+        raise ParameterError("\n".join(f"{where}: {_explain(fault)}" for fault in error.errors())) from error
+    return profile
+
+
+def _merge(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
+    merged = dict(base)
+    for name, value in over.items():
+        both = isinstance(value, Mapping) and isinstance(merged.get(name), Mapping)
+        merged[name] = _merge(merged[name], value) if both else value
+    return merged
+
+
+def _explain(fault: Any) -> str:
+    place = ".".join(str(part) for part in fault["loc"])
+    if fault["type"] == "extra_forbidden":
+        *section, name = fault["loc"]
+        fields = Profile.model_fields
+        known = type(Profile.model_fields[section[0]].default).model_fields if section else fields
+        return f"{'.'.join(section) or 'top level'}: {_unknown(str(name), known)}"
+    return f"{place}: {fault['msg']} (got {fault['input']!r})"
+
+
+def _unknown(name: str, known: Iterable[str]) -> str:
+    close = difflib.get_close_matches(name, list(known), n=1)
+    return f"unknown parameter {name!r}" + (f"; did you mean {close[0]!r}?" if close else "")

@@ -1,0 +1,89 @@
+"""How results are written and read: parquet for tables, safetensors for arrays, JSON for the rest, each atomically."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import os
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any, TypeVar
+
+import numpy as np
+import pandas as pd
+from safetensors.numpy import load_file, save_file
+
+TIERS = ("synthetic", "demo", "credentialed")
+T = TypeVar("T")
+
+
+class StoreError(RuntimeError):
+    """A result is missing, damaged or mixed; the message names the file and the command that mends it."""
+
+
+@contextlib.contextmanager
+def atomic(path: Path) -> Iterator[Path]:
+    """Yield a temporary sibling to write to, renamed to `path` on success: a killed writer leaves no half file."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        yield temporary
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Write JSON that a person can read; NaN and infinity are refused because other readers reject them."""
+    with atomic(path) as temporary:
+        temporary.write_text(json.dumps(value, indent=1, allow_nan=False, ensure_ascii=False) + "\n")
+
+
+def read_json(path: Path) -> Any:
+    """Read JSON. Raises StoreError when the file is missing or damaged."""
+    return _read(path, lambda file: json.loads(file.read_text()))
+
+
+def write_table(path: Path, table: pd.DataFrame) -> None:
+    """Write a table as zstd parquet, without its row index."""
+    with atomic(path) as temporary:
+        table.to_parquet(temporary, index=False, compression="zstd")
+
+
+def read_table(path: Path) -> pd.DataFrame:
+    """Read a parquet table. Raises StoreError when the file is missing or damaged."""
+    return _read(path, pd.read_parquet)
+
+
+def write_tensors(path: Path, tensors: Mapping[str, np.ndarray]) -> None:
+    """Write arrays as safetensors: typed, shaped, and loaded without executing anything (pickles are not)."""
+    with atomic(path) as temporary:
+        save_file({name: np.ascontiguousarray(array) for name, array in tensors.items()}, temporary)
+
+
+def read_tensors(path: Path) -> dict[str, np.ndarray]:
+    """Read safetensors. Raises StoreError when the file is missing or damaged."""
+    return _read(path, load_file)
+
+
+def _read(path: Path, reader: Callable[[Path], T]) -> T:
+    if not path.exists():
+        raise StoreError(f"{path} is missing: run the chapter that writes it (`jepascope run`)")
+    try:
+        return reader(path)
+    except Exception as error:
+        raise StoreError(
+            f"{path} is damaged ({error}): remove its folder and run the same command again"
+        ) from error
+
+
+def sha256(path: Path) -> str:
+    """Hash a file's bytes."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def fingerprint(value: Any) -> str:
+    """Hash a JSON-able value, whatever the order of its keys."""
+    return hashlib.sha256(json.dumps(value, sort_keys=True, default=str).encode()).hexdigest()

@@ -1,0 +1,52 @@
+"""The import closure: what a chapter's code reaches, and nothing else."""
+
+from pathlib import Path
+
+import pytest
+
+from jepascope import closure
+
+
+@pytest.fixture
+def package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A package a → b → c, and d alone."""
+    root = tmp_path / "jepascope"
+    (root / "room" / "sql").mkdir(parents=True)
+    files = {
+        "__init__.py": "",
+        "a.py": "from jepascope.room import b",
+        "room/__init__.py": "",
+        "room/b.py": "import numpy\nimport jepascope.room.c",
+        "room/c.py": "def late():\n    from jepascope import a",
+        "room/sql/q.sql": "select 1",
+        "d.py": "x = 1",
+    }
+    for name, text in files.items():
+        (root / name).write_text(text)
+    monkeypatch.setattr(closure, "PACKAGE", root)
+    return root
+
+
+def test_the_closure_follows_imports_through_packages_and_late_imports_and_takes_sql_along(package: Path) -> None:
+    found = {str(file.relative_to(package)) for file in closure.closure("import jepascope.a")}
+    assert found == {"__init__.py", "a.py", "room/__init__.py", "room/b.py", "room/c.py", "room/sql/q.sql"}
+
+
+def test_the_fingerprint_moves_with_what_is_reached_and_with_nothing_else(package: Path) -> None:
+    before = closure.code_fingerprint("import jepascope.a")
+    (package / "d.py").write_text("x = 2")
+    assert closure.code_fingerprint("import jepascope.a") == before
+    (package / "room" / "sql" / "q.sql").write_text("select 2")
+    assert closure.code_fingerprint("import jepascope.a") != before
+
+
+def test_the_library_has_no_relative_import_that_the_closure_would_miss() -> None:
+    import ast
+
+    relative = [
+        file.name
+        for file in closure.PACKAGE.rglob("*.py")
+        for node in ast.walk(ast.parse(file.read_text()))
+        if isinstance(node, ast.ImportFrom) and node.level
+    ]
+    assert relative == []
