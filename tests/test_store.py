@@ -11,13 +11,14 @@ from jepascope import store
 
 def test_what_was_written_is_read_back(tmp_path: Path) -> None:
     table = pd.DataFrame({"subject_id": [3, 1], "value": [0.5, np.nan], "when": pd.to_datetime(["2180-01-01", None])})
-    tensors = {"z": np.arange(6, dtype=np.float32).reshape(2, 3).T, "rows": np.array([1, 5])}
+    tensors = {"z": np.arange(6, dtype=np.float32).reshape(2, 3).T, "rows": np.array([1, 5]), "scale": np.array(2.5)}
     store.write_table(tmp_path / "a" / "t.parquet", table)
     store.write_tensors(tmp_path / "t.safetensors", tensors)
     store.write_json(tmp_path / "t.json", {"ẑ": [1, None]})
     pd.testing.assert_frame_equal(store.read_table(tmp_path / "a" / "t.parquet"), table)
     for name, array in store.read_tensors(tmp_path / "t.safetensors").items():
         np.testing.assert_array_equal(array, tensors[name])
+        assert array.shape == tensors[name].shape
     assert store.read_json(tmp_path / "t.json") == {"ẑ": [1, None]}
 
 

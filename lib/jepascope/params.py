@@ -53,7 +53,7 @@ class Synthetic(Section):
     patients: int = Field(8000, ge=1, le=2_000_000)
     seed: int = Field(2026, ge=0)
     shape_effect: float = Field(
-        0.0, ge=0, le=5, description="log-odds of readmission per SD of trajectory turbulence; 0 is the null"
+        0.0, ge=0, le=5, description="log-hazard of a return per SD of trajectory turbulence; 0 is the null"
     )
     leak: Literal["none", "outcome_filtered", "total_length", "next_encounter"] = "none"
 

@@ -59,7 +59,7 @@ def read_table(path: Path) -> pd.DataFrame:
 def write_tensors(path: Path, tensors: Mapping[str, np.ndarray]) -> None:
     """Write arrays as safetensors: typed, shaped, and loaded without executing anything (pickles are not)."""
     with atomic(path) as temporary:
-        save_file({name: np.ascontiguousarray(array) for name, array in tensors.items()}, temporary)
+        save_file({name: np.asarray(array, order="C") for name, array in tensors.items()}, temporary)
 
 
 def read_tensors(path: Path) -> dict[str, np.ndarray]:

@@ -1,0 +1,5 @@
+"""`python -m jepascope` is `jepascope`."""
+
+from jepascope.cli import main
+
+main()

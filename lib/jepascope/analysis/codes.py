@@ -1,0 +1,26 @@
+"""Raw codes as a representation: what a reader finds without any model, the bar that z has to clear."""
+
+from __future__ import annotations
+
+import numpy as np
+from scipy.sparse import csr_matrix
+from sklearn.decomposition import TruncatedSVD
+
+
+def bag_of_codes(tokens: np.ndarray, offsets: np.ndarray, vocabulary_size: int) -> csr_matrix:
+    """Which tokens each encounter has: float32 [N, V], 1 where present. tokens [T], offsets [N + 1]."""
+    ones = np.ones(len(tokens), np.float32)
+    bag = csr_matrix((ones, tokens, offsets), shape=(len(offsets) - 1, vocabulary_size))
+    bag.sum_duplicates()
+    bag.data[:] = 1.0
+    return bag
+
+
+def principal_codes(bag: csr_matrix, train: np.ndarray, width: int, seed: int) -> np.ndarray:
+    """The codes' leading `width` axes, float32 [N, width], fitted on training rows (bool [N]) alone.
+
+    Truncated SVD without centring keeps the bag sparse. At most as many axes as there are columns or training rows.
+    """
+    axes = min(width, bag.shape[1] - 1, int(train.sum()) - 1)
+    svd = TruncatedSVD(axes, random_state=seed).fit(bag[train])
+    return svd.transform(bag).astype(np.float32)

@@ -1,0 +1,121 @@
+"""Rendering: the executed chapters of one profile, staged as a Jupyter Book and built with warnings as errors.
+
+The first seed's chapters are published in full; every other seed's run of a chapter is a page below it, with the
+targets of its labels removed so that a label means one place.
+"""
+
+from __future__ import annotations
+
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import nbformat
+import yaml
+
+from jepascope.book.chapter import RESULTS, run_folder
+from jepascope.book.notebooks import ChapterError, ChapterSource, book_folder, read_book
+from jepascope.book.run import EXECUTED
+from jepascope.params import project_root
+from jepascope.store import StoreError, atomic, read_json
+
+BANNERS = {
+    "synthetic": "Synthetic cohort with planted truth: not a clinical result.",
+    "demo": "MIMIC-IV demo, 100 patients: a smoke test, never evidence.",
+    "credentialed": "Credentialed MIMIC-IV: not for publication before a disclosure check.",
+}
+LABEL = re.compile(r"^\([\w-]+\)=\n", re.MULTILINE)
+HIDDEN = {"parameters": "remove-input", "injected-parameters": "remove-input"}
+
+
+def build(profile: str, seeds: Sequence[int]) -> Path:
+    """Render `_build/html` from the run store and return its index page.
+
+    Raises StoreError when a chapter has not run or data tiers are mixed, ChapterError when the renderer warns.
+    """
+    target = project_root() / "_build"
+    stage = target / "source"
+    shutil.rmtree(stage, ignore_errors=True)
+    shutil.copytree(book_folder(), stage, ignore=shutil.ignore_patterns("*.ipynb"))
+    chapters = {chapter.name: chapter for chapter in read_book().chapters}
+    tiers = set()
+    for chapter in chapters.values():
+        (stage / chapter.path.name).unlink()
+        for seed in seeds if chapter.per_seed else [None]:
+            tiers.add(_stage_chapter(stage, profile, chapter, seed, reference=seed in (None, seeds[0])))
+    if len(tiers) != 1:
+        raise StoreError(f"profile {profile} mixes data tiers {sorted(tiers)}: a book has one")
+    root = project_root()
+    _write_yaml(stage / "_config.yml", _config(yaml.safe_load((root / "_config.yml").read_text()), tiers.pop(), profile))
+    _write_yaml(stage / "_toc.yml", _toc(yaml.safe_load((root / "_toc.yml").read_text()), chapters, seeds))
+    return _render(stage, target)
+
+
+def _stage_chapter(stage: Path, profile: str, chapter: ChapterSource, seed: int | None, reference: bool) -> str:
+    folder = run_folder(profile, chapter.name, seed)
+    if not (folder / EXECUTED).exists() or not (folder / RESULTS).exists():
+        raise StoreError(f"{folder} has no finished run: `jepascope run --profile {profile}` makes it")
+    notebook = nbformat.read(folder / EXECUTED, as_version=4)
+    notebook.metadata.pop("papermill", None)
+    for cell in notebook.cells:
+        _stage_cell(cell)
+    if not reference:
+        for cell in notebook.cells:
+            cell.source = LABEL.sub("", cell.source)
+        first = notebook.cells[0]
+        first.source = re.sub(r"^# .*$", f"# Seed {seed}", first.source, count=1, flags=re.MULTILINE)
+    with atomic(stage / f"{page_name(chapter, seed, reference)}.ipynb") as temporary:
+        nbformat.write(notebook, temporary)
+    return read_json(folder / RESULTS)["tier"]
+
+
+def page_name(chapter: ChapterSource, seed: int | None, reference: bool) -> str:
+    """Name the page of a chapter's run: the reference seed's page has the chapter's own name."""
+    return chapter.name if reference else f"{chapter.name}_seed{seed}"
+
+
+def _stage_cell(cell: nbformat.NotebookNode) -> None:
+    """Fold code away, one click from the reader; the parameters are in the provenance table."""
+    tags = cell.metadata.get("tags", [])
+    if cell.cell_type == "code":
+        tags = [*tags, *(HIDDEN[tag] for tag in tags if tag in HIDDEN)]
+        cell.metadata["tags"] = tags if "remove-input" in tags else [*tags, "hide-input"]
+    cell.metadata.pop("papermill", None)
+
+
+def _config(config: dict[str, Any], tier: str, profile: str) -> dict[str, Any]:
+    theme = config.setdefault("sphinx", {}).setdefault("config", {}).setdefault("html_theme_options", {})
+    theme["announcement"] = f"{BANNERS[tier]} Profile <code>{profile}</code>."
+    return config
+
+
+def _toc(toc: dict[str, Any], chapters: dict[str, ChapterSource], seeds: Sequence[int]) -> dict[str, Any]:
+    for part in toc["parts"]:
+        for entry in part["chapters"]:
+            chapter = chapters.get(entry["file"])
+            if chapter is not None and chapter.per_seed and len(seeds) > 1:
+                entry["sections"] = [{"file": page_name(chapter, seed, False)} for seed in seeds[1:]]
+    return toc
+
+
+def _write_yaml(path: Path, value: Any) -> None:
+    path.write_text(yaml.safe_dump(value, sort_keys=False, allow_unicode=True))
+
+
+def _render(stage: Path, target: Path) -> Path:
+    """Run Jupyter Book with warnings as errors into a fresh folder, and put it in place only when it is whole."""
+    fresh = target / "fresh"
+    shutil.rmtree(fresh, ignore_errors=True)
+    command = [str(Path(sys.executable).with_name("jupyter-book")), "build", str(stage), "--path-output", str(fresh)]
+    run = subprocess.run([*command, "-W", "-n", "--keep-going", "-q"], capture_output=True, text=True)
+    html = fresh / "_build" / "html"
+    if run.returncode or not (html / "index.html").exists():
+        raise ChapterError(f"the book did not render:\n{run.stdout[-4000:]}\n{run.stderr[-8000:]}")
+    shutil.rmtree(target / "html", ignore_errors=True)
+    html.rename(target / "html")
+    shutil.rmtree(fresh)
+    return target / "html" / "index.html"

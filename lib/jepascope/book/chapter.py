@@ -1,0 +1,255 @@
+"""What a chapter holds in its hand: its parameters, its folder, and one way to put a number on the page.
+
+    chapter = open_chapter("05_z_characterisation", globals())
+
+A number is said once: `chapter.record(name, value)` puts it on the page, into `results.json` and, with a claim, into
+the ledger. A chapter writes only its own folder, `runs/<profile>/<seed|all>/<chapter>/`, and reads only the chapters
+that its header names.
+"""
+
+from __future__ import annotations
+
+import base64
+import io
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from IPython.display import HTML, Markdown, display
+from matplotlib.figure import Figure
+from myst_nb import glue
+
+from jepascope.analysis.stats import NotComputable
+from jepascope.book import pages
+from jepascope.book.claims import Claim, NotHere, interval, plain
+from jepascope.book.notebooks import ChapterError, ChapterSource, read_book
+from jepascope.closure import code_fingerprint
+from jepascope.params import SECTIONS, ParameterError, Profile, load_profile, project_root
+from jepascope.steps import SIDECAR, commit, content, run_step
+from jepascope.store import StoreError, atomic, fingerprint, read_json, write_json
+
+RESULTS = "results.json"
+
+
+def open_chapter(name: str, namespace: Mapping[str, Any]) -> Chapter:
+    """Check the parameters that papermill (or a reader in Jupyter) left in the namespace, and open the chapter.
+
+    `namespace` is the notebook's `globals()` right after its parameters cell: at that point its plain values are
+    exactly the parameters. Raises ParameterError when one is unknown, mistyped or out of range.
+    """
+    plain_types = bool | int | float | str | list | dict | None
+    given = {
+        key: value
+        for key, value in namespace.items()
+        if not key.startswith("_") and key not in ("In", "Out") and isinstance(value, plain_types)
+    }
+    source = read_book().find(name)
+    seed = given.pop("seed", None)
+    if source.per_seed != (type(seed) is int and seed >= 0):
+        raise ParameterError(f"{name}: seed must be a whole number >= 0 where the chapter declares it, got {seed!r}")
+    sections = {key: value for key, value in given.items() if not (key in SECTIONS and value is None)}
+    return Chapter(source, load_profile(str(given.get("profile")), sections, seed), seed)
+
+
+def resolved_parameters(source: ChapterSource, profile: Profile) -> dict[str, Any]:
+    """The profile's values of just the sections that the chapter declares: what a change of can move its results."""
+    return {name: getattr(profile, name).model_dump() for name in source.sections}
+
+
+def run_folder(profile: str, chapter: str, seed: int | None) -> Path:
+    """Where a chapter's results lie."""
+    return project_root() / "runs" / profile / ("all" if seed is None else str(seed)) / chapter
+
+
+class Chapter:
+    """An open chapter. Every method that shows something takes estimates and figures; none computes."""
+
+    def __init__(self, source: ChapterSource, params: Profile, seed: int | None) -> None:
+        self.name, self.source, self.params, self.seed = source.name, source, params, seed
+        self.folder = run_folder(params.profile, source.name, seed)
+        self.seeds = params.seeds
+        self._started = time.monotonic()
+        self._values: dict[str, Any] = {}
+        self._claims: list[dict[str, Any]] = []
+        self._boxes: set[str] = set()
+        self._figures: list[dict[str, str]] = []
+        self._read: dict[str, str] = {}
+        self._tiers: set[str] = set()
+        (self.folder / RESULTS).unlink(missing_ok=True)  # until `close`, this chapter is not done
+
+    def step(self, name: str, function: Callable[..., str | None], *arguments: Any) -> Path:
+        """Run an expensive step into this chapter's folder, or find it there still current. Returns its folder."""
+        folder = run_step(self.folder / name, function, *arguments)
+        self._note(folder)
+        return folder
+
+    def read(self, chapter: str, name: str = RESULTS, seed: int | None = None) -> Path:
+        """Find what another chapter left: a step's folder, or its results.json. `seed` None: this chapter's own.
+
+        Raises ChapterError when the header doesn't name that chapter, StoreError when it has not run.
+        """
+        if chapter not in self.source.reads:
+            raise ChapterError(f"{self.name} reads {chapter}: name it under `jepascope: reads:` in {self.source.path}")
+        other = read_book().find(chapter)
+        chosen = (self.seed if seed is None else seed) if other.per_seed else None
+        path = run_folder(self.params.profile, other.name, chosen) / name
+        if not path.exists():
+            command = f"jepascope run {other.name[:2]} --profile {self.params.profile}"
+            raise StoreError(f"{path} is missing: `{command}{'' if chosen is None else f' --seed {chosen}'}` makes it")
+        self._note(path)
+        return path
+
+    def rng(self, purpose: str) -> np.random.Generator:
+        """A generator of this chapter's own for one purpose: adding a cell doesn't move another cell's draws."""
+        return np.random.default_rng(list(f"{self.name}/{self.seed}/{purpose}".encode()))
+
+    def compute(self, function: Callable[..., Any], *arguments: Any, **named: Any) -> Any:
+        """Call an analysis that the data may not support; a reason then takes the place of its result."""
+        if missing := _missing(*arguments, *named.values()):
+            return missing
+        try:
+            return function(*arguments, **named)
+        except NotComputable as reason:
+            return NotHere(str(reason))
+
+    def record(self, name: str, value: Any) -> None:
+        """Say a number once: on the page, and in results.json.
+
+        In the prose, `name` is the number and, for an estimate, `name_interval` the number with its interval.
+        """
+        if name in self._values:
+            raise ChapterError(f"{self.name}: {name!r} is recorded twice; a number is said once")
+        self._values[name] = plain(value)
+        if hasattr(value, "n_patients") or isinstance(value, NotHere):
+            glue(f"{name}_interval", pages.Text(interval(value)), display=False)
+        number = plain(value.value if hasattr(value, "n_patients") else value)
+        glue(name, pages.Text(number) if isinstance(number, str) else number, display=False)
+
+    def claim(self, claim: Claim, seed: int | None = None) -> None:
+        """Record a claim's estimate under the claim's id, and enter the claim in the ledger.
+
+        A chapter that runs once for all seeds names the `seed` that the claim is about. In the prose, `{glue:md}` with
+        the id shows the claim's box (the first seed's), and `id_verdict` is the verdict alone.
+        """
+        about = self.seed if seed is None else seed
+        key = claim.id if about in (self.seed, self.seeds[0]) else f"{claim.id}_seed{about}"
+        self.record(f"{key}_estimate", claim.estimate)
+        self._claims.append(claim.entry(about))
+        self._boxes |= {key, f"{key}_verdict"}
+        glue(key, Markdown(pages.claim_box(claim)), display=False)
+        glue(f"{key}_verdict", pages.Text(claim.verdict()), display=False)
+
+    def figure(self, name: str, draw: Callable[..., Figure], *arguments: Any, caption: str, alt: str) -> None:
+        """Draw, save as `figures/<name>.png` and show with caption and alt text.
+
+        `draw` is a function of the library that returns a matplotlib figure. When an argument is not here, the page
+        says why in the figure's place.
+        """
+        if missing := _missing(*arguments):
+            display(Markdown(f"*Figure {name.replace('_', ' ')}: {missing}.*"))
+            return
+        figure = draw(*arguments)
+        buffer = io.BytesIO()
+        figure.savefig(buffer, format="png", dpi=144, bbox_inches="tight", metadata={"Software": None})
+        with atomic(self.folder / "figures" / f"{name}.png") as temporary:
+            temporary.write_bytes(buffer.getvalue())
+        self._figures.append({"name": name, "caption": caption, "alt": alt})
+        image = base64.b64encode(buffer.getvalue()).decode()
+        display(HTML(pages.figure_block(name, image, caption, alt)))
+
+    def table(self, table: pd.DataFrame | NotHere, caption: str) -> None:
+        """Show a table, or say why there is none."""
+        if isinstance(table, NotHere):
+            display(Markdown(f"*{caption} {table}.*"))
+        else:
+            display(HTML(pages.table_block(table, caption)))
+
+    def html(self, block: str) -> None:
+        """Show a block of HTML that the library made."""
+        display(HTML(block))
+
+    def close(self) -> None:
+        """Write results.json, the mark of a finished chapter, and show where its numbers come from.
+
+        Raises ChapterError when the prose uses a number that no code recorded, StoreError when data tiers are mixed.
+        """
+        unknown = pages.glued_keys(self.source.path.read_text()) - self._glued()
+        if unknown:
+            raise ChapterError(f"{self.source.path}: the prose uses {sorted(unknown)}, which no code recorded")
+        if len(self._tiers) != 1:
+            raise StoreError(f"{self.name}: results of one data tier expected, found {sorted(self._tiers) or 'none'}")
+        result = {
+            "chapter": self.name,
+            "profile": self.params.profile,
+            "seed": self.seed,
+            "tier": next(iter(self._tiers)),
+            "values": self._values,
+            "claims": self._claims,
+            "figures": self._figures,
+            "key": chapter_key(self.source, self.params, self._read),
+            "read": self._read,
+            "provenance": self._provenance(),
+        }
+        write_json(self.folder / RESULTS, result)
+        display(HTML(pages.provenance_block(result)))
+
+    def _glued(self) -> set[str]:
+        return {*self._values, *(f"{name}_interval" for name in self._values), *self._boxes}
+
+    def _note(self, path: Path) -> None:
+        relative = str(path.relative_to(project_root()))
+        self._read[relative] = result_content(path) if path.name == RESULTS else content(path)
+        self._tiers.add(read_json(path if path.name == RESULTS else path / SIDECAR)["tier"])
+
+    def _provenance(self) -> dict[str, Any]:
+        return {
+            "commit": commit(),
+            "parameters": resolved_parameters(self.source, self.params),
+            "code": code_fingerprint(self.source.code),
+            "seconds": round(time.monotonic() - self._started, 1),
+            "software": pages.software(),
+        }
+
+
+def _missing(*arguments: Any) -> NotHere | None:
+    """The first argument, or value in an argument's dictionary, that isn't here."""
+    values = [v for a in arguments for v in (a.values() if isinstance(a, dict) else [a])]
+    return next((value for value in values if isinstance(value, NotHere)), None)
+
+
+def result_content(path: Path) -> str:
+    """Hash what a results.json says, leaving out when and how fast it was made."""
+    result = read_json(path)
+    return fingerprint([result["values"], result["claims"], result["tier"]])
+
+
+def chapter_content(folder: Path) -> str:
+    """Hash what other chapters can read of this one: its results and the content of its steps."""
+    steps = sorted(sidecar.parent for sidecar in folder.glob(f"*/{SIDECAR}"))
+    return fingerprint([result_content(folder / RESULTS), {step.name: content(step) for step in steps}])
+
+
+def chapter_key(source: ChapterSource, profile: Profile, read: Mapping[str, str]) -> str:
+    """Hash everything a chapter's page follows from: its text, its code's closure, its parameters, what it read."""
+    parameters = resolved_parameters(source, profile)
+    return fingerprint([source.path.read_text(), code_fingerprint(source.code), parameters, dict(read)])
+
+
+def is_current(source: ChapterSource, profile: Profile, seed: int | None) -> bool:
+    """Tell whether the chapter's results follow from the sources, parameters and inputs as they are now."""
+    results = run_folder(profile.profile, source.name, seed) / RESULTS
+    if not results.exists():
+        return False
+    recorded = read_json(results)
+    read = {}
+    for relative in recorded["read"]:
+        path = project_root() / relative
+        if not path.exists():
+            return False
+        read[relative] = result_content(path) if path.name == RESULTS else content(path)
+    return recorded["key"] == chapter_key(source, profile, read)
+
+

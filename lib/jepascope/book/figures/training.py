@@ -1,0 +1,48 @@
+"""How training went, and whether ẑ is a prediction."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import pandas as pd
+from matplotlib.figure import Figure
+
+from jepascope.analysis.stats import Estimate
+from jepascope.book.figures.style import OBJECT, mark_null, panels
+
+SYMBOLS = {"z": "z", "c": "c", "z_hat": "ẑ", "e": "e"}
+
+
+def learning_curves(history: pd.DataFrame, width: int) -> Figure:
+    """Losses, rank of the four objects, and skill, by epoch; validation patients unless marked."""
+    figure, (loss, rank, skill) = panels(columns=3, height=2.6)
+    epochs = history["epoch"] + 1
+    for term, colour in (("invariance", OBJECT["ẑ"]), ("variance", OBJECT["c"]), ("covariance", "#4D4D4D")):
+        loss.plot(epochs, history[f"train_{term}"], color=colour, linestyle=":")
+        loss.plot(epochs, history[f"validation_{term}"], color=colour, label=term)
+    loss.set(title="loss terms (dotted: training)", xlabel="epoch", yscale="log")
+    loss.legend(frameon=False, fontsize=7)
+    for name, symbol in SYMBOLS.items():
+        rank.plot(epochs, history[f"rankme_{name}"], color=OBJECT[symbol])
+        rank.annotate(symbol, (epochs.iloc[-1], history[f"rankme_{name}"].iloc[-1]), color=OBJECT[symbol])
+    rank.set(title=f"RankMe (of {width})", xlabel="epoch", ylim=(0, width))
+    for name, label, colour in (("mean", "over the mean", OBJECT["z"]), ("persistence", "over persistence", OBJECT["c"])):
+        skill.plot(epochs, history[f"skill_over_{name}"], color=colour, label=label)
+    mark_null(skill, 0, "no skill", horizontal=True)
+    skill.set(title="skill of ẑ", xlabel="epoch")
+    skill.legend(frameon=False, fontsize=7)
+    return figure
+
+
+def skills(estimates: Mapping[str, Estimate]) -> Figure:
+    """Skills of prediction with their intervals, one line each."""
+    figure, (axes,) = panels(height=0.7 + 0.35 * len(estimates))
+    for place, (name, estimate) in enumerate(reversed(estimates.items())):
+        colour = "#8A8A8A" if "another patient" in name else OBJECT["ẑ"]
+        axes.plot([estimate.low, estimate.high], [place, place], color=colour, linewidth=2)
+        axes.plot(estimate.value, place, "o", color=colour)
+        axes.annotate(f"{estimate.value:.2f}", (estimate.value, place), xytext=(0, 5), textcoords="offset points", ha="center", fontsize=8)  # fmt: skip
+    axes.set_yticks(range(len(estimates)), list(reversed(estimates)))
+    axes.set(xlabel="1 − squared error / reference error, test patients", ylim=(-0.6, len(estimates) - 0.3))
+    mark_null(axes, 0, "no skill")
+    return figure

@@ -1,0 +1,56 @@
+"""Claims across seeds, and planted concepts by their dynamics."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+from matplotlib.figure import Figure
+
+from jepascope.book.figures.style import NULL, OBJECT, mark_null, panels
+
+VERDICT_COLOUR = {"holds": OBJECT["c"], "does not hold": OBJECT["e"]}
+
+
+def claims_by_seed(claims: pd.DataFrame) -> Figure:
+    """Each claim's estimate and interval in each seed, with its null, on an axis of its own.
+
+    claims: columns statement, seed, value, low, high, null_value, verdict; rows without a number are left out.
+    """
+    claims = claims.dropna(subset=["value"])
+    statements = list(dict.fromkeys(claims["statement"]))
+    figure, axes = panels(rows=max(len(statements), 1), height=0.95)
+    for panel, statement in zip(axes, statements, strict=False):
+        rows = claims[claims["statement"] == statement].sort_values("seed", ascending=False).reset_index()
+        for place, row in rows.iterrows():
+            colour = VERDICT_COLOUR.get(row["verdict"], NULL)
+            panel.plot([row["low"], row["high"]], [place, place], color=colour, linewidth=2)
+            panel.plot(row["value"], place, "o", color=colour, markersize=4)
+        mark_null(panel, float(rows["null_value"].mean()), "null")
+        panel.set_yticks(range(len(rows)), [f"seed {seed:.0f}" for seed in rows["seed"]], fontsize=7)
+        panel.set_title(statement)
+        panel.margins(y=0.3)
+    return figure
+
+
+def auroc_by_dynamics(families: pd.DataFrame) -> Figure:
+    """Mean probe AUROC of planted concepts on each object, by their dynamics; one marker a seed.
+
+    families: columns dynamics, object, seed, value, low, high.
+    """
+    order = ["chronic", "drift", "cyclic", "episodic", "driven", "long_memory", "shock"]
+    names = [name for name in order if name in set(families["dynamics"])]
+    objects = [name for name in OBJECT if name in set(families["object"])]
+    figure, (axes,) = panels(height=3.4)
+    for offset, name in zip(np.linspace(-0.3, 0.3, len(objects)), objects, strict=True):
+        rows = families[families["object"] == name]
+        seeds = sorted(rows["seed"].unique())
+        for shift, seed in zip(np.linspace(-0.04, 0.04, len(seeds)), seeds, strict=True):
+            one = rows[rows["seed"] == seed].set_index("dynamics").reindex(names)
+            places = np.arange(len(names)) + offset + shift
+            axes.vlines(places, one["low"], one["high"], color=OBJECT[name], linewidth=1.2)
+            axes.plot(places, one["value"], "o", color=OBJECT[name], markersize=3.5, label=name if seed == seeds[0] else None)
+    axes.set_xticks(range(len(names)), [name.replace("_", " ") for name in names])
+    axes.set(ylabel="mean AUROC, test patients", ylim=(0.4, 1.02))
+    mark_null(axes, 0.5, "chance", horizontal=True)
+    axes.legend(frameon=False, fontsize=8, ncols=len(objects), loc="upper center", bbox_to_anchor=(0.5, 1.1))
+    return figure

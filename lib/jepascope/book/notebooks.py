@@ -1,0 +1,99 @@
+"""The chapters as files: which there are, what each declares, and how its MyST source becomes a notebook."""
+
+from __future__ import annotations
+
+import ast
+from pathlib import Path
+from typing import NamedTuple
+
+import jupytext
+import nbformat
+
+from jepascope.params import SECTIONS, project_root
+
+RESERVED = ("profile", "seed")
+
+
+class ChapterError(RuntimeError):
+    """A chapter's source breaks the house rules, or there is no such chapter; the message says which and why."""
+
+
+class ChapterSource(NamedTuple):
+    """One chapter's MyST source, with what its header and its parameters cell declare."""
+
+    name: str  # 05_z_characterisation
+    path: Path
+    reads: tuple[str, ...]  # chapters whose results this one may read
+    parameters: tuple[str, ...]  # names in its parameters cell: profile, seed, and the sections it uses
+    code: str  # all its code cells, as one module
+
+    @property
+    def per_seed(self) -> bool:
+        """A chapter that declares `seed` runs once per seed, the others once."""
+        return "seed" in self.parameters
+
+    @property
+    def sections(self) -> tuple[str, ...]:
+        """Sections of the profile that the chapter depends on."""
+        return tuple(name for name in self.parameters if name in SECTIONS)
+
+
+class Book(NamedTuple):
+    """All chapters that run, in reading order."""
+
+    chapters: tuple[ChapterSource, ...]
+
+    def find(self, prefix: str) -> ChapterSource:
+        """Find a chapter by its name or the start of it: `05` is enough. Raises ChapterError if none or several."""
+        found = [chapter for chapter in self.chapters if chapter.name.startswith(prefix)]
+        exact = [chapter for chapter in found if chapter.name == prefix]
+        if len(exact or found) != 1:
+            known = ", ".join(chapter.name for chapter in self.chapters)
+            raise ChapterError(f"{prefix!r} names {len(found)} chapters; the chapters are: {known}")
+        return (exact or found)[0]
+
+
+def book_folder() -> Path:
+    """The folder of the chapters' sources."""
+    return project_root() / "book"
+
+
+def read_notebook(path: Path) -> nbformat.NotebookNode:
+    """Convert a MyST source to a notebook, with cell ids that depend only on the position."""
+    notebook = jupytext.read(path, fmt="md:myst")
+    for position, cell in enumerate(notebook.cells):
+        cell["id"] = f"cell-{position:03d}"
+    return notebook
+
+
+def read_chapter(path: Path) -> ChapterSource:
+    """Read what a source declares. Raises ChapterError when a chapter that runs has no parameters cell."""
+    notebook = read_notebook(path)
+    cells = [cell for cell in notebook.cells if cell.cell_type == "code"]
+    tagged = [cell for cell in cells if "parameters" in cell.metadata.get("tags", [])]
+    if len(tagged) != 1:
+        raise ChapterError(f"{path}: a chapter has exactly one cell tagged 'parameters', found {len(tagged)}")
+    names = tuple(target.id for node in ast.parse(tagged[0].source).body for target in _targets(node))
+    unknown = [name for name in names if name not in RESERVED and name not in SECTIONS]
+    if "profile" not in names or unknown:
+        raise ChapterError(f"{path}: its parameters cell must set 'profile', and may set 'seed' and {SECTIONS}; {unknown}")
+    reads = tuple(notebook.metadata.get("jepascope", {}).get("reads", ()))
+    return ChapterSource(path.stem, path, reads, names, "\n\n".join(cell.source for cell in cells))
+
+
+def read_book(folder: Path | None = None) -> Book:
+    """Read every source that has code, numbered chapters first, the front page (which reads them all) last."""
+    sources = sorted((folder or book_folder()).glob("*.md"))
+    chapters = [read_chapter(path) for path in sources if "{code-cell}" in path.read_text()]
+    book = Book(tuple(sorted(chapters, key=lambda chapter: (not chapter.name[0].isdigit(), chapter.name))))
+    for chapter in book.chapters:
+        for read in chapter.reads:
+            if read not in {other.name for other in book.chapters}:
+                raise ChapterError(f"{chapter.path}: reads {read!r}, which is no chapter")
+    return book
+
+
+def _targets(node: ast.stmt) -> list[ast.Name]:
+    if not isinstance(node, ast.Assign) or not all(isinstance(target, ast.Name) for target in node.targets):
+        raise ChapterError(f"a parameters cell holds only `name = value` lines, found: {ast.unparse(node)}")
+    return [target for target in node.targets if isinstance(target, ast.Name)]

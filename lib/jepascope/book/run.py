@@ -1,0 +1,134 @@
+"""Running chapters: one by papermill, all of them by Snakemake.
+
+A chapter is executed to a partial notebook that takes its name only at the end, so a killed run leaves nothing that
+looks done; the same command then continues where it stopped.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import nbformat
+import papermill
+from papermill.exceptions import PapermillExecutionError
+from traitlets.config import Config
+
+from jepascope.book.chapter import chapter_content, is_current, resolved_parameters, run_folder
+from jepascope.book.notebooks import ChapterError, ChapterSource, read_book, read_notebook
+from jepascope.params import ParameterError, Profile, load_profile, project_root
+from jepascope.progress import TERMINAL, terminal_path
+from jepascope.store import write_json
+
+EXECUTED = "executed.ipynb"
+DONE = "done.json"
+
+
+def run_chapter(
+    prefix: str, profile: str, seed: int | None = None, changes: Mapping[str, Any] | None = None, if_needed: bool = False
+) -> Path:
+    """Execute one chapter with papermill and return the executed notebook.
+
+    `changes` maps sections to values that differ from the profile's. With `if_needed`, a chapter whose text, code,
+    parameters and inputs are those of its last run is left as it is. Parameters are checked before a kernel starts.
+    Raises ParameterError, and ChapterError when there is no such chapter or a cell fails.
+    """
+    source = read_book().find(prefix)
+    if source.per_seed != (seed is not None):
+        need = "needs --seed" if source.per_seed else "runs once for all seeds: leave --seed out"
+        raise ParameterError(f"{source.name} {need}")
+    params = load_profile(profile, changes, seed)
+    folder = run_folder(profile, source.name, seed)
+    executed, partial = folder / EXECUTED, folder / "executed.partial.ipynb"
+    if not (if_needed and executed.exists() and is_current(source, params, seed)):
+        (folder / DONE).unlink(missing_ok=True)
+        folder.mkdir(parents=True, exist_ok=True)
+        _execute(source, _values(source, params, seed), partial)
+        os.replace(partial, executed)
+    # Snakemake compares this file's content: what reads the chapter is out of date only when its results changed.
+    write_json(folder / DONE, {"content": chapter_content(folder)})
+    return executed
+
+
+def _values(source: ChapterSource, params: Profile, seed: int | None) -> dict[str, Any]:
+    return {"profile": params.profile, **({} if seed is None else {"seed": seed}), **resolved_parameters(source, params)}
+
+
+def _execute(source: ChapterSource, values: dict[str, Any], output: Path) -> None:
+    seed = f" seed {values['seed']}" if "seed" in values else ""
+    try:
+        with contextlib.chdir(project_root()), _environment(), _private_transport() as transport:
+            nbformat.write(read_notebook(source.path), output)
+            papermill.execute_notebook(
+                str(output),
+                str(output),
+                values,
+                config=transport,
+                progress_bar={"desc": source.name + seed, "ncols": 90},
+            )
+    except PapermillExecutionError as error:
+        raise ChapterError(f"{source.name}{seed} stopped in a cell; {output} shows where{error}") from None
+
+
+def run_all(profile: str, seeds: Sequence[int] | None, jobs: int, workflow_profile: str) -> None:
+    """Run every chapter for every seed with Snakemake, in parallel, making only what is missing or out of date.
+
+    A lock of ours, released by the system when its holder dies, stands in for Snakemake's, which a killed run would
+    leave behind. Raises ChapterError when another run of the profile is under way or a chapter fails.
+    """
+    params = load_profile(profile)
+    chosen = list(seeds if seeds is not None else params.seeds)
+    command = [sys.executable, "-m", "snakemake", "--workflow-profile", f"profiles/{workflow_profile}", "--nolock"]
+    command += ["--cores", str(jobs), "--config", f"profile={profile}", f"seeds={','.join(map(str, chosen))}"]
+    with _only_run(profile), _environment():
+        if subprocess.run(command, cwd=project_root()).returncode:
+            raise ChapterError(f"the run of profile {profile} stopped; what finished is kept: run the same command again")
+
+
+@contextlib.contextmanager
+def _private_transport() -> Iterator[Config]:
+    """Talk to the kernel through sockets in a folder that only this user can open, not through TCP ports.
+
+    The host may hold patient data. The folder is the kernel's own: the default name would be shared by kernels that
+    run side by side in one working directory.
+    """
+    with tempfile.TemporaryDirectory(prefix="jepascope-") as folder:
+        yield Config({"KernelManager": {"transport": "ipc", "ip": f"{folder}/kernel"}})
+
+
+@contextlib.contextmanager
+def _only_run(profile: str) -> Iterator[None]:
+    lock = project_root() / "runs" / profile / ".lock"
+    lock.parent.mkdir(parents=True, exist_ok=True)
+    with lock.open("w") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise ChapterError(f"another run of profile {profile} is under way") from error
+        yield
+
+
+@contextlib.contextmanager
+def _environment() -> Iterator[None]:
+    """Kernels inherit: bars go to our terminal, and one thread each (two spinning threads are slower than one)."""
+    wanted = {name: "1" for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMBA_NUM_THREADS")}
+    wanted |= {"OMP_WAIT_POLICY": "PASSIVE", "PYDEVD_DISABLE_FILE_VALIDATION": "1"}
+    if TERMINAL not in os.environ and (path := terminal_path()):
+        wanted[TERMINAL] = path
+    before = {name: os.environ.get(name) for name in wanted}
+    os.environ.update({name: value for name, value in wanted.items() if before[name] is None})
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                os.environ.pop(name, None)
+
+

@@ -1,0 +1,60 @@
+"""Tables as chapters show them."""
+
+from __future__ import annotations
+
+import html
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from jepascope.book.claims import collect
+from jepascope.book.pages import verdict_badge
+
+
+def attrition_table(attrition: pd.DataFrame) -> pd.DataFrame:
+    """Who is in, with what each rule took away; attrition has columns step, rule, patients, encounters."""
+    lost = -attrition["encounters"].diff().fillna(0).astype(int)
+    counts = {name: attrition[name].map("{:,}".format) for name in ("patients", "encounters")}
+    return pd.DataFrame({"rule": attrition["rule"], **counts, "encounters lost": lost.map("{:,}".format)})
+
+
+def split_table(index: pd.DataFrame) -> pd.DataFrame:
+    """Patients and encounters per split, and encounters with a predecessor, which give predictions."""
+    grouped = index.groupby("split")
+    table = pd.DataFrame(
+        {
+            "patients": grouped["subject_id"].nunique(),
+            "encounters": grouped.size(),
+            "with a predecessor": index[index["k"] > 0].groupby("split").size(),
+        }
+    )
+    return table.loc[[name for name in ("train", "validation", "test") if name in table.index]].reset_index()
+
+
+def claims_overview(results: Iterable[Path]) -> str:
+    """The ledger as an HTML table: a row a claim linked to its chapter, a column a seed with number and verdict."""
+    ledger = collect(results)
+    seeds = sorted(ledger["seed"].unique())
+    head = "".join(f"<th>seed {seed:.0f}</th>" for seed in seeds)
+    body = ""
+    for (chapter, statement), rows in ledger.groupby(["chapter", "statement"], sort=False):
+        cells = {row.seed: _claim_cell(row) for row in rows.itertuples()}
+        first = rows.iloc[0]
+        null = "—" if pd.isna(first["null_value"]) else f"{rows['null_value'].mean():.2f}"
+        body += (
+            f'<tr><td><a href="{chapter}.html">{html.escape(statement)}</a></td>'
+            + "".join(f"<td>{cells.get(seed, '—')}</td>" for seed in seeds)
+            + f"<td>{html.escape(first['null_name'])}: {null}</td><td>{first['tag']}</td></tr>"
+        )
+    header = f"<tr><th>claim</th>{head}<th>null that was run</th><th>kind</th></tr>"
+    table = f'<table id="claims" class="table results"><thead>{header}</thead><tbody>{body}</tbody></table>'
+    return f'<div class="table-block">{table}</div>'
+
+
+def _claim_cell(row: Any) -> str:
+    if pd.isna(row.value):
+        return verdict_badge(row.verdict)
+    number = f"{row.value:.2f} [{row.low:.2f}, {row.high:.2f}]"
+    return f"{number}<br>{verdict_badge(row.verdict)} <small>{row.n_patients:.0f} patients</small>"

@@ -1,0 +1,138 @@
+"""The command line: `jepascope run | build | claims | synthesize | serve`."""
+
+from __future__ import annotations
+
+import argparse
+import math
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from jepascope.params import ParameterError, Synthetic, check, load_profile, project_root
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Parse, run, and turn the errors a user can mend into one message and exit code 2."""
+    options = _parser().parse_args(arguments)
+    try:
+        options.action(options)
+    except (ValueError, RuntimeError, FileNotFoundError, FileExistsError) as error:
+        sys.exit(f"jepascope: {error}")
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="jepascope", description="Run, render and inspect the book.")
+    commands = parser.add_subparsers(required=True, metavar="command")
+
+    run = commands.add_parser("run", help="run the whole book, or one chapter")
+    run.add_argument("chapter", nargs="?", help="name or number of one chapter, e.g. 05; default: all")
+    run.add_argument("--profile", default="synthetic", help="params/<profile>.yaml (default: %(default)s)")
+    run.add_argument("--seed", type=int, help="one chapter: the seed to run it for")
+    run.add_argument("--seeds", type=_seeds, help="whole book: e.g. 0-4 or 0,3 (default: the profile's)")
+    run.add_argument("--set", action="append", default=[], metavar="SECTION.NAME=VALUE", help="change a parameter")
+    run.add_argument("--if-needed", action="store_true", help="leave a chapter that is up to date as it is")
+    run.add_argument("--jobs", type=int, default=2, help="chapters at a time (default: %(default)s)")
+    run.add_argument("--on", default="default", help="where: a folder under profiles/, e.g. slurm (default: %(default)s)")
+    run.set_defaults(action=_run)
+
+    build = commands.add_parser("build", help="render the executed chapters to _build/html")
+    build.add_argument("--profile", default="synthetic")
+    build.add_argument("--seeds", type=_seeds)
+    build.set_defaults(action=_build)
+
+    claims = commands.add_parser("claims", help="print the claims ledger")
+    claims.add_argument("--profile", default="synthetic")
+    claims.set_defaults(action=_claims)
+
+    synthesize = commands.add_parser("synthesize", help="write the planted cohort in MIMIC-IV's schema")
+    synthesize.add_argument("--patients", type=int, default=8000)
+    synthesize.add_argument("--seed", type=int, default=2026)
+    synthesize.add_argument("--set", action="append", default=[], metavar="NAME=VALUE", help="another knob of the cohort")
+    synthesize.add_argument("--out", type=Path, required=True)
+    synthesize.set_defaults(action=_synthesize)
+
+    serve = commands.add_parser("serve", help="serve _build/html on this machine only")
+    serve.add_argument("--port", type=int, default=8000)
+    serve.set_defaults(action=_serve)
+    return parser
+
+
+def _run(options: argparse.Namespace) -> None:
+    from jepascope.book.run import run_all, run_chapter
+
+    changes = _changes(options.set)
+    if options.chapter is not None:
+        run_chapter(options.chapter, options.profile, options.seed, changes, options.if_needed)
+        return
+    if changes or options.seed is not None:
+        raise ParameterError("--set and --seed are for one chapter; for the whole book edit the profile or use --seeds")
+    run_all(options.profile, options.seeds, options.jobs, options.on)
+
+
+def _build(options: argparse.Namespace) -> None:
+    from jepascope.book.build import build
+
+    build(options.profile, options.seeds or load_profile(options.profile).seeds)
+
+
+def _claims(options: argparse.Namespace) -> None:
+    from jepascope.book.claims import read_ledger
+
+    ledger = read_ledger(project_root() / "runs" / options.profile, load_profile(options.profile).seeds)
+    if ledger.empty:
+        raise ParameterError(f"no claims yet: `jepascope run --profile {options.profile}` makes them")
+    for row in ledger.itertuples():
+        number = "" if math.isnan(row.value) else f"{row.value:6.3f} [{row.low:.3f}, {row.high:.3f}]"
+        print(f"{row.chapter[:2]}  seed {row.seed}  {row.verdict:14s} {number:24s} {row.statement}")
+
+
+def _synthesize(options: argparse.Namespace) -> None:
+    from jepascope.cohort.synthetic import synthesize
+
+    values = dict(_pair(item) for item in options.set)
+    profile = {"profile": "synthesize", "synthetic": {"patients": options.patients, "seed": options.seed, **values}}
+    parameters: Synthetic = check(profile, "command line").synthetic
+    synthesize(options.out, parameters)
+
+
+def _serve(options: argparse.Namespace) -> None:
+    import functools
+    from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+
+    folder = project_root() / "_build" / "html"
+    if not (folder / "index.html").exists():
+        raise FileNotFoundError(f"{folder} holds no book yet: `make book` builds it")
+    handler = functools.partial(SimpleHTTPRequestHandler, directory=str(folder))
+    with ThreadingHTTPServer(("127.0.0.1", options.port), handler) as server:
+        print(f"http://127.0.0.1:{server.server_port}/ (Ctrl-C stops)")
+        server.serve_forever()
+
+
+def _changes(items: Sequence[str]) -> dict[str, dict[str, Any]]:
+    changes: dict[str, dict[str, Any]] = {}
+    for item in items:
+        place, value = _pair(item)
+        section, dot, name = place.partition(".")
+        if not dot:
+            raise ParameterError(f"--set {item!r}: write SECTION.NAME=VALUE, e.g. training.epochs=3")
+        changes.setdefault(section, {})[name] = value
+    return changes
+
+
+def _pair(item: str) -> tuple[str, Any]:
+    name, equals, value = item.partition("=")
+    if not equals:
+        raise ParameterError(f"--set {item!r}: an equals sign is missing")
+    return name, yaml.safe_load(value)
+
+
+def _seeds(text: str) -> list[int]:
+    parts = [part.split("-") for part in text.split(",")]
+    return sorted({seed for part in parts for seed in range(int(part[0]), int(part[-1]) + 1)})
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,94 @@
+"""The columns we read, with their types: projected and typed by name, because a guessed type loses a leading zero."""
+
+from __future__ import annotations
+
+# Diagnosis and procedure codes are text ("0389" is not 389). Dates without a time stay dates.
+TABLES: dict[str, dict[str, str]] = {
+    "hosp/patients": {
+        "subject_id": "BIGINT",
+        "gender": "VARCHAR",
+        "anchor_age": "INTEGER",
+        "anchor_year": "INTEGER",
+        "anchor_year_group": "VARCHAR",
+        "dod": "DATE",
+    },
+    "hosp/admissions": {
+        "subject_id": "BIGINT",
+        "hadm_id": "BIGINT",
+        "admittime": "TIMESTAMP",
+        "dischtime": "TIMESTAMP",
+        "deathtime": "TIMESTAMP",
+        "admission_type": "VARCHAR",
+        "admission_location": "VARCHAR",
+        "discharge_location": "VARCHAR",
+        "insurance": "VARCHAR",
+        "race": "VARCHAR",
+        "hospital_expire_flag": "INTEGER",
+    },
+    "hosp/diagnoses_icd": {
+        "subject_id": "BIGINT",
+        "hadm_id": "BIGINT",
+        "seq_num": "INTEGER",
+        "icd_code": "VARCHAR",
+        "icd_version": "INTEGER",
+    },
+    "hosp/procedures_icd": {
+        "subject_id": "BIGINT",
+        "hadm_id": "BIGINT",
+        "chartdate": "DATE",
+        "icd_code": "VARCHAR",
+        "icd_version": "INTEGER",
+    },
+    "hosp/prescriptions": {
+        "subject_id": "BIGINT",
+        "hadm_id": "BIGINT",
+        "starttime": "TIMESTAMP",
+        "drug_type": "VARCHAR",
+        "drug": "VARCHAR",
+    },
+    "hosp/labevents": {
+        "labevent_id": "BIGINT",
+        "subject_id": "BIGINT",
+        "hadm_id": "BIGINT",
+        "itemid": "INTEGER",
+        "charttime": "TIMESTAMP",
+        "storetime": "TIMESTAMP",
+        "valuenum": "DOUBLE",
+        "flag": "VARCHAR",
+    },
+    "hosp/services": {
+        "subject_id": "BIGINT",
+        "hadm_id": "BIGINT",
+        "transfertime": "TIMESTAMP",
+        "curr_service": "VARCHAR",
+    },
+    "icu/icustays": {
+        "subject_id": "BIGINT",
+        "hadm_id": "BIGINT",
+        "stay_id": "BIGINT",
+        "intime": "TIMESTAMP",
+    },
+}
+
+# Cells that must not be empty: identity, and what the order and the labels stand on.
+REQUIRED: dict[str, tuple[str, ...]] = {
+    "hosp/patients": ("subject_id", "gender", "anchor_age", "anchor_year", "anchor_year_group"),
+    "hosp/admissions": ("subject_id", "hadm_id", "admittime", "dischtime", "admission_type"),
+    "hosp/diagnoses_icd": ("subject_id", "hadm_id", "seq_num", "icd_code", "icd_version"),
+}
+
+# Published row counts of a release, so that a partial download can't pass for the whole.
+ROW_COUNTS: dict[str, dict[str, int]] = {
+    "demo-2.2": {
+        "hosp/patients": 100,
+        "hosp/admissions": 275,
+        "hosp/diagnoses_icd": 4_506,
+        "hosp/procedures_icd": 722,
+        "hosp/prescriptions": 18_087,
+        "hosp/labevents": 107_727,
+        "icu/icustays": 140,
+    },
+}
+
+# sha256 of the open demo's sorted subject ids joined by commas.
+DEMO_PATIENTS = "81f5d9a5c4a014a047ff7ef033818431bc7d0786cc59f9cba8fe151d209890a8"

@@ -1,0 +1,123 @@
+"""Linear probes: equal to scikit-learn's, blind to test patients, and quiet where nothing is planted."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from sklearn.linear_model import LogisticRegression
+
+from jepascope.analysis import probes
+from jepascope.analysis.stats import Inference, NotComputable, auroc
+
+HOW = Inference(bootstrap=200, permutations=100, folds=3)
+
+
+def cohort(n_patients=240, rows=6, dims=8, seed=0):
+    """X carries a patient effect; `read` is a linear function of X, `none` a patient effect X knows nothing of."""
+    rng = np.random.default_rng(seed)
+    patients = np.repeat(np.arange(n_patients), rows)
+    X = rng.normal(size=(n_patients, dims))[patients] + rng.normal(size=(len(patients), dims))
+    targets = {
+        "read": X[:, 0] + X[:, 1] + rng.normal(size=len(patients)) > 1.5,
+        "none": rng.normal(size=n_patients)[patients] + 0.3 * rng.normal(size=len(patients)) > 0.7,
+    }
+    test = patients % 3 == 0
+    return X, targets, patients, ~test, test
+
+
+def test_newton_equals_scikit_learn():
+    rng = np.random.default_rng(0)
+    X = np.hstack([rng.normal(size=(800, 10)), np.ones((800, 1))])
+    y = (X @ rng.normal(size=11) + rng.logistic(size=800) > 2).astype(float)
+    for penalty in (1.0, 30.0, 1000.0):
+        theirs = LogisticRegression(C=1 / penalty, tol=1e-10, max_iter=2000).fit(X[:, :-1], y)
+        ours = probes.logistic_ridge(X, y, penalty)
+        assert ours[:-1] == pytest.approx(theirs.coef_[0], abs=1e-3)
+        assert ours[-1] == pytest.approx(theirs.intercept_[0], abs=1e-3)
+
+
+def test_a_bad_start_is_mended_by_step_halving():
+    rng = np.random.default_rng(0)
+    X = np.hstack([rng.normal(size=(400, 5)), np.ones((400, 1))])
+    y = (X[:, 0] + rng.logistic(size=400) > 0).astype(float)
+    far = np.array([-4.0, 3, 3, -3, 3, 2])
+    assert probes.logistic_ridge(X, y, 0.1, far) == pytest.approx(probes.logistic_ridge(X, y, 0.1), abs=1e-3)
+
+
+def test_separable_data_converge():
+    X = np.hstack([np.linspace(-1, 1, 60)[:, None] * 1e3, np.ones((60, 1))])
+    beta = probes.logistic_ridge(X, (X[:, 0] > 0).astype(float), 1e-3)
+    assert np.isfinite(beta).all()
+    assert auroc(X @ beta, X[:, 0] > 0) == 1
+
+
+def test_a_planted_direction_is_read_and_an_unrelated_patient_effect_is_not():
+    X, targets, patients, train, test = cohort()
+    read, none = (
+        probes.probe_auroc(X, targets[name], patients, train, test, HOW, np.random.default_rng(0))
+        for name in ("read", "none")
+    )
+    assert read.estimate.low > 0.8
+    assert read.selectivity > 0.3
+    assert read.null.p == pytest.approx(1 / 101)
+    assert read.null.high < read.estimate.low
+    assert none.estimate.low < 0.5 < none.estimate.high
+    assert none.null.p > 0.05
+    direction = read.probe.w / np.linalg.norm(read.probe.w)
+    assert direction[:2].sum() / np.sqrt(2) > 0.95
+
+
+def test_the_probe_sees_no_test_patient():
+    X, targets, patients, train, test = cohort()
+    fitted = probes.fit_probe(X, targets["read"], patients, train, HOW, np.random.default_rng(0))
+    X, y = X.copy(), targets["read"].copy()
+    X[test], y[test] = 1e6, ~y[test]
+    again = probes.fit_probe(X, y, patients, train, HOW, np.random.default_rng(0))
+    assert np.array_equal(fitted.w, again.w)
+    assert np.array_equal(fitted.scale, again.scale)
+    with pytest.raises(ValueError, match="split by patient"):
+        probes.probe_auroc(X, y, patients, train, train, HOW, np.random.default_rng(0))
+
+
+def test_the_penalty_is_stiff_where_dimensions_only_recognise_patients():
+    rng = np.random.default_rng(0)
+    patients = np.repeat(np.arange(60), 10)
+    X = rng.normal(size=(60, 40))[patients]  # a fingerprint
+    y = rng.random(60)[patients] < 0.4  # constant in a patient: readable in training, and nothing to generalise
+    train = np.ones(600, bool)
+    assert probes.fit_probe(X, y, patients, train, HOW, np.random.default_rng(0)).penalty == max(probes.PENALTIES)
+
+
+def test_the_table_keeps_what_could_not_be_computed_with_its_reason():
+    X, targets, patients, train, test = cohort()
+    targets = targets | {"rare": (patients == 0).astype(float)}
+    found = probes.probe_table(
+        {"z": X, "noise": X[::-1]}, targets, patients, train, test, HOW, np.random.default_rng(0)
+    )
+    table = found.table.set_index(["representation", "target"])
+    assert table.loc[("z", "read"), "value"] > 0.8 > table.loc[("noise", "read"), "value"]
+    assert np.isnan(table.loc[("z", "rare"), "value"])
+    assert "1 patients with the label, 5 needed" in table.loc[("z", "rare"), "reason"]
+    assert np.isnan(found.scores["z"][:, 2]).all()
+    for q, name in enumerate(("read", "none")):
+        assert auroc(found.scores["z"][:, q], targets[name][test]) == table.loc[("z", name), "value"]
+    assert table.loc[("z", "read"), "positives"] == targets["read"][test].sum()
+    with pytest.raises(ValueError, match="these don't"):
+        probes.probe_table({"z": X[1:]}, targets, patients, train, test, HOW, np.random.default_rng(0))
+
+
+def test_family_mean_is_the_mean_and_its_interval_is_joint():
+    X, targets, patients, _, test = cohort()
+    y = np.stack([targets["read"]] * 4, axis=1)[test]
+    scores = np.repeat(X[test, :1], 4, axis=1)
+    rng = np.random.default_rng
+    four = probes.mean_auroc(scores, y, patients[test], HOW, rng(0))
+    one = probes.mean_auroc(scores[:, :1], y[:, :1], patients[test], HOW, rng(0))
+    assert four == pytest.approx(one)  # four copies of one target hold no more evidence than one
+    mixed = np.stack([targets["read"], targets["none"]], axis=1)[test]
+    both = probes.mean_auroc(scores[:, :2], mixed, patients[test], HOW, rng(0))
+    assert both.value == pytest.approx(np.mean([auroc(scores[:, 0], mixed[:, q]) for q in (0, 1)]))
+    null = probes.mean_auroc_null(scores[:, :2], mixed, patients[test], HOW, rng(0))
+    assert null.low < 0.5 < null.high
+    with pytest.raises(NotComputable, match="0 targets"):
+        probes.mean_auroc(scores[:, :0], y[:, :0], patients[test], HOW, rng(0))

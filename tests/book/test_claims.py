@@ -1,0 +1,65 @@
+"""Claims: the verdict follows from interval, rule and null, and from nothing else."""
+
+import pytest
+
+from jepascope.analysis.stats import Estimate
+from jepascope.book.claims import Claim, NotHere, heterogeneity, interval, plain
+
+
+def estimate(value: float, low: float, high: float) -> Estimate:
+    return Estimate(value, low, high, n_rows=100, n_patients=40)
+
+
+def claim(holds: str, bound, low: float, high: float, null: float | None = 0.0) -> Claim:
+    held_against = None if null is None else estimate(null, null, null)
+    return Claim("x", "X is so", "predictive", holds, bound, estimate((low + high) / 2, low, high), "shuffled", held_against)
+
+
+@pytest.mark.parametrize(
+    ("holds", "bound", "low", "high", "null", "verdict"),
+    [
+        ("above", 0.0, 0.1, 0.3, 0.0, "holds"),
+        ("above", 0.0, -0.1, 0.3, 0.0, "does not hold"),
+        ("above", 0.0, 0.1, 0.3, 0.2, "does not hold"),  # clears the bound and not the null
+        ("below", 0.5, 0.1, 0.3, 0.5, "holds"),
+        ("below", 0.2, 0.1, 0.3, 0.5, "does not hold"),
+        ("within", (0.47, 0.53), 0.48, 0.52, 0.5, "holds"),
+        ("within", (0.47, 0.53), 0.48, 0.54, 0.5, "does not hold"),  # a wide interval shows nothing
+        ("above", 0.0, 0.1, 0.3, None, "not licensed: control 'shuffled' missing"),
+    ],
+)
+def test_a_verdict_by_hand(holds, bound, low, high, null, verdict) -> None:
+    assert claim(holds, bound, low, high, null).verdict() == verdict
+
+
+def test_a_claim_without_data_says_so_and_stays_plain_json() -> None:
+    missing = NotHere("3 patients, 20 needed")
+    made = Claim("x", "X is so", "predictive", "above", 0.0, missing, "shuffled", missing)
+    assert made.verdict() == "not computable here: 3 patients, 20 needed"
+    assert made.entry(seed=1)["estimate"] == "not computable here: 3 patients, 20 needed"
+
+
+def test_what_is_not_here_absorbs_whatever_is_asked_of_it() -> None:
+    missing = NotHere("why")
+    assert str(missing.table["z"].mean(axis=0)[0]) == "not computable here: why"
+    with pytest.raises(AttributeError):
+        missing._private  # noqa: B018  (protocols of Python must not be absorbed)
+
+
+def test_an_estimate_is_written_with_its_interval() -> None:
+    assert interval(estimate(0.734, 0.7, 0.75)) == "0.73 [0.70, 0.75]"
+    assert interval(None) == "—"
+    assert plain(estimate(0.5, 0.4, 0.6)) == {"value": 0.5, "low": 0.4, "high": 0.6, "n_rows": 100, "n_patients": 40}
+
+
+def test_heterogeneity_by_hand() -> None:
+    import pandas as pd
+
+    rows = [
+        {"statement": "a", "value": value, "low": value - 1.96, "high": value + 1.96, "verdict": verdict}
+        for value, verdict in ((1.0, "holds"), (3.0, "does not hold"))
+    ]
+    summary = heterogeneity(pd.DataFrame(rows)).iloc[0]
+    assert summary["mean"] == 2.0
+    assert summary["verdict"] == "differs"
+    assert summary["sd / se"] == pytest.approx(2**0.5)

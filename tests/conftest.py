@@ -1,0 +1,52 @@
+"""Shared: the demo's place, and one run of the whole `ci` book that several tests look at."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from jepascope.params import project_root
+
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+os.environ.setdefault("NUMBA_NUM_THREADS", "1")
+DEMO = project_root().parent / "shared" / "mimic-iv-demo"
+
+
+@pytest.fixture(scope="session")
+def demo() -> Path:
+    """The MIMIC-IV demo, where it lies beside the checkout."""
+    if not (DEMO / "hosp").is_dir():
+        pytest.skip("the MIMIC-IV demo is not beside the checkout")
+    return DEMO
+
+
+def copy_project(target: Path) -> Path:
+    """A project of its own, so that a test's runs and edits touch nobody's."""
+    root = project_root()
+    target.mkdir(parents=True)
+    for name in ("_config.yml", "_toc.yml", "Snakefile"):
+        shutil.copy(root / name, target / name)
+    for name in ("book", "params", "profiles"):
+        shutil.copytree(root / name, target / name)
+    return target
+
+
+def jepascope(project: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """Run the command line in a project, as a user would."""
+    command = [sys.executable, "-m", "jepascope", *arguments]
+    return subprocess.run(command, cwd=project, capture_output=True, text=True, stdin=subprocess.DEVNULL)
+
+
+@pytest.fixture(scope="session")
+def ci_book(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A project in which `jepascope run --profile ci` and `jepascope build` have succeeded."""
+    project = copy_project(tmp_path_factory.mktemp("ci") / "project")
+    for command in (["run", "--profile", "ci"], ["build", "--profile", "ci"]):
+        done = jepascope(project, *command)
+        assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-6000:]
+    return project

@@ -1,0 +1,165 @@
+"""Certification on a toy world: spaces whose content is known must earn the known table, and wrong rows are refused."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from jepascope import certify
+from jepascope.analysis import sae
+from jepascope.analysis.stats import Inference, NotComputable
+from jepascope.objects import Objects
+
+HOW = Inference(bootstrap=100, permutations=60, folds=3)
+SETTINGS = sae.Settings(features=16, active=3, epochs=60, batch_rows=128, learning_rate=1e-2)
+D = 12
+
+
+def world(n_patients=300, K=5, seed=0):
+    """z holds each concept on an axis of its own; ẑ holds the chronic ones alone; the twin is noise."""
+    rng = np.random.default_rng(seed)
+    N = n_patients * K
+    subject, k = np.repeat(np.arange(n_patients), K), np.tile(np.arange(K), n_patients)
+    chronic = (rng.random((n_patients, 2)) < 0.3)[subject]
+    shock = rng.random((N, 2)) < 0.25
+    states = np.hstack([chronic, shock])
+    z = 0.15 * rng.normal(size=(N, D))
+    z[:, :4] += states
+    rows = np.flatnonzero(k > 0)
+    z_hat = 0.15 * rng.normal(size=(len(rows), D))
+    z_hat[:, :2] += chronic[rows]
+    split = np.array(["train", "train", "validation", "test"])[subject % 4]
+    risk = rng.random(N)
+    index = pd.DataFrame({"subject_id": subject, "hadm_id": np.arange(N) + 10_000, "k": k, "split": split})
+    index["label_30d_per_enc"] = np.where(k == K - 1, np.nan, rng.random(N) < risk)
+    z, z_hat = z.astype(np.float32), z_hat.astype(np.float32)
+    noise = rng.normal(size=z.shape).astype(np.float32)
+    objects = Objects(index, z, z, rows, z_hat, z[rows] - z_hat)
+    twin = Objects(index, noise, noise, rows, 0 * noise[rows] + noise[rows - 1], noise[rows] - noise[rows - 1])
+    concepts = pd.DataFrame(
+        {"name": ["diabetes", "copd", "fracture", "sepsis"], "dynamics": ["chronic"] * 2 + ["shock"] * 2}
+    )
+    table = index[["subject_id", "hadm_id", "k"]].assign(risk_30d=risk)
+    for name, state in zip(concepts["name"], states.T, strict=True):
+        table[f"concept_{name}"] = state
+    return objects, twin, table, concepts
+
+
+@pytest.fixture(scope="module")
+def certificate():
+    objects, twin, table, concepts = world()
+    truth = certify.align(table, concepts, objects.index)
+    return certify.certify(objects, twin, truth, HOW, SETTINGS, seed=0)
+
+
+def test_shocks_are_read_from_z_and_e_and_not_from_z_hat_and_chronic_concepts_from_both(certificate):
+    found = certificate.probes.families.set_index(["dynamics", "representation"])
+    assert found.loc[("shock", "z"), "low"] > 0.95
+    assert found.loc[("shock", "e"), "low"] > 0.9
+    assert found.loc[("shock", "z_hat"), "low"] < 0.5 < found.loc[("shock", "z_hat"), "high"]
+    assert found.loc[("chronic", "z"), "low"] > 0.95
+    assert found.loc[("chronic", "z_hat"), "low"] > 0.95
+    assert found.loc[("chronic", "e"), "high"] < 0.6  # predicted, so no longer in the error
+    assert found.loc[("chronic", "twin z"), "high"] < 0.6
+    assert found["null"].to_numpy() == pytest.approx(np.full(len(found), 0.5), abs=0.03)
+    assert (found["concepts"] == 2).all()
+
+
+def test_the_concept_table_has_a_row_for_each_concept_and_space_on_the_same_rows(certificate):
+    table = certificate.probes.concepts
+    assert len(table) == 4 * 6
+    assert set(table["representation"]) == {"z", "z_hat", "e", "twin z", "twin z_hat", "twin e"}
+    assert table["n_rows"].nunique() == table["n_patients"].nunique() == 1
+    assert table["n_patients"].iloc[0] == 75
+    assert table["n_rows"].iloc[0] == 75 * 4  # k = 0 has no prediction, so no space is read there
+
+
+def test_features_recover_concepts_where_they_lie_and_not_in_the_twin(certificate):
+    shares = certificate.recovered.set_index("method")
+    assert shares.loc["SAE", "recovered"] >= 3
+    assert shares.loc["SAE of the twin", "recovered"] == 0
+    assert (shares["concepts"] == 4).all()
+    twin = certificate.recovery.query("method == 'SAE of the twin'")
+    assert (twin["value"].abs() < 0.2).all()
+    assert (twin["null"] > 0.03).all()
+
+
+def test_gates_pass_by_the_numbers_and_a_missing_family_does_not():
+    row = {"dynamics": "shock", "representation": "z_hat", "value": 0.52, "low": 0.5, "high": 0.54, "null_high": 0.53}
+    passed = certify.gates(pd.DataFrame([row])).set_index("gate")["passed"]
+    assert passed.to_dict() == {
+        "shock concepts are at chance in z_hat": True,
+        "shock concepts are read from z": False,
+        "chronic concepts are read from z": False,
+        "chronic concepts are read from z_hat": False,
+    }
+    assert not certify.gates(pd.DataFrame([row | {"value": 0.54}]))["passed"].any()
+    z = row | {"representation": "z", "value": 0.6}
+    reads = [certify.gates(pd.DataFrame([z | {"low": low}]))["passed"].sum() for low in (0.52, 0.54)]
+    assert reads == [0, 1]
+
+
+def test_a_feature_silent_in_test_patients_recovers_nothing_and_stays_in_the_count():
+    objects, _, table, concepts = world(n_patients=120)
+    truth = certify.align(table, concepts, objects.index)
+    train = (objects.index["split"] == "train").to_numpy()
+    silent = objects.z[:, :4] * train[:, None]
+    recovery = certify.feature_recovery({"silent": silent}, truth, objects.index, HOW, np.random.default_rng(0))
+    assert (recovery["value"] == 0).all()
+    assert certify.recovered_shares(recovery)["concepts"].item() == 4
+
+
+def test_the_oracle_reads_the_labels_it_drew_and_ineligible_rows_stay_out():
+    rng = np.random.default_rng(0)
+    risk = rng.random(3000)
+    labels = (rng.random(3000) < risk).astype(float)
+    labels[::10] = np.nan
+    found = certify.oracle_auroc(risk, labels, np.arange(3000) // 3, HOW, rng)
+    assert found.low < 5 / 6 < found.high  # P(u > v), u ~ Beta(2, 1), v ~ Beta(1, 2), is 5/6
+    assert found.n_rows == 2700
+    with pytest.raises(NotComputable, match="0 patients with the label"):
+        certify.oracle_auroc(risk, 0 * labels, np.arange(3000) // 3, HOW, rng)
+
+
+def test_truth_is_aligned_by_admission_whatever_its_order():
+    objects, _, table, concepts = world(n_patients=40)
+    kept = objects.index.iloc[::3]
+    truth = certify.align(table.sample(frac=1, random_state=0), concepts, kept)
+    assert np.array_equal(truth.states["fracture"], table["concept_fracture"].to_numpy()[::3])
+    assert np.array_equal(truth.risk, table["risk_30d"].to_numpy()[::3])
+
+
+def test_missing_or_repeated_truth_is_refused():
+    objects, twin, table, concepts = world(n_patients=40)
+    with pytest.raises(certify.TruthError, match="7 of 200 encounters have no planted truth"):
+        certify.align(table.iloc[7:], concepts, objects.index)
+    with pytest.raises(certify.TruthError, match="2 repeated admissions"):
+        certify.align(pd.concat([table, table.iloc[:2]]), concepts, objects.index)
+    truth = certify.align(table, concepts, objects.index)
+    other = twin._replace(index=twin.index.iloc[::-1])
+    with pytest.raises(certify.TruthError, match="different encounters"):
+        certify.certify(objects, other, truth, HOW, SETTINGS, seed=0)
+
+
+def test_truth_is_read_from_the_tree(tmp_path):
+    objects, _, table, concepts = world(n_patients=40)
+    (tmp_path / "truth").mkdir()
+    table.to_parquet(tmp_path / "truth" / "truth.parquet")
+    description = {"concepts": concepts.to_dict("records"), "parameters": {}, "oracle": {}}
+    (tmp_path / "truth" / "truth.json").write_text(json.dumps(description))
+    truth = certify.load_truth(tmp_path, objects.index)
+    assert np.array_equal(truth.states["sepsis"], table["concept_sepsis"])
+
+
+def test_what_a_test_patient_shows_changes_no_feature():
+    objects, twin, _, _ = world(n_patients=60)
+    train = (objects.index["split"] == "train").to_numpy()
+    fast = SETTINGS._replace(epochs=2)
+    one = certify.feature_sets(objects.z, twin.z, train, fast, 0)
+    moved = np.where(train[:, None], objects.z, 1e3 * objects.z)
+    two = certify.feature_sets(moved, twin.z, train, fast, 0)
+    for method in one:
+        assert np.array_equal(one[method][train], two[method][train])

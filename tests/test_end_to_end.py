@@ -1,0 +1,146 @@
+"""The tiny profile end to end: papermill, Snakemake, the build; killed and resumed; edited and re-run."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from jepascope.store import read_json
+from tests.conftest import copy_project, jepascope
+
+CHAPTERS = ["01_extraction", "03_training", "05_z_characterisation", "12_across_seeds", "13_certification", "index"]
+
+
+def values(project: Path, profile: str = "ci") -> dict[str, dict]:
+    """All recorded values and claims of a run, without when and how fast."""
+    files = sorted((project / "runs" / profile).glob("*/*/results.json"))
+    results = {str(file.relative_to(project)): read_json(file) for file in files}
+    return {name: {"values": result["values"], "claims": result["claims"]} for name, result in results.items()}
+
+
+def modified(project: Path, pattern: str) -> dict[str, int]:
+    return {str(file): file.stat().st_mtime_ns for file in sorted(project.glob(pattern))}
+
+
+def test_every_chapter_ran_once_or_once_per_seed(ci_book: Path) -> None:
+    ran = {f"{file.parts[-3]}/{file.parts[-2]}" for file in ci_book.glob("runs/ci/*/*/results.json")}
+    per_seed = {f"{seed}/{name}" for seed in (0, 1) for name in ("03_training", "05_z_characterisation")}
+    once = {f"all/{name}" for name in ("01_extraction", "12_across_seeds", "13_certification", "index")}
+    assert ran == per_seed | once
+
+
+def test_every_claim_has_a_row_for_each_seed_with_interval_null_and_patients(ci_book: Path) -> None:
+    claims = [claim for result in values(ci_book).values() for claim in result["claims"]]
+    seeds: dict[str, set[int]] = {}
+    for claim in claims:
+        seeds.setdefault(claim["id"], set()).add(claim["seed"])
+        if isinstance(claim["estimate"], dict):
+            assert claim["estimate"]["low"] <= claim["estimate"]["value"] <= claim["estimate"]["high"]
+            assert claim["estimate"]["n_patients"] > 0
+            assert claim["null"] is not None
+    assert len(seeds) == 9
+    assert all(found == {0, 1} for found in seeds.values())
+
+
+def test_the_ledger_prints(ci_book: Path) -> None:
+    printed = jepascope(ci_book, "claims", "--profile", "ci").stdout.splitlines()
+    assert len(printed) == 18
+    assert any("Shock concepts are at chance in ẑ" in line for line in printed)
+
+
+def test_running_again_executes_nothing(ci_book: Path) -> None:
+    before = modified(ci_book, "runs/ci/*/*/executed.ipynb")
+    assert jepascope(ci_book, "run", "--profile", "ci").returncode == 0
+    assert modified(ci_book, "runs/ci/*/*/executed.ipynb") == before
+
+
+def test_killed_three_times_the_run_ends_with_the_same_numbers(ci_book: Path, tmp_path: Path) -> None:
+    """Kill the whole process group while it extracts, while it trains, and while a later chapter is executed."""
+    project = copy_project(tmp_path / "project")
+    moments = [
+        "runs/ci/all/01_extraction/.encounters.*.partial",
+        "runs/ci/*/03_training/.model.*.partial/history.parquet",
+        "runs/ci/*/05_z_characterisation/executed.partial.ipynb",
+    ]
+    for moment in moments:
+        command = [sys.executable, "-m", "jepascope", "run", "--profile", "ci"]
+        log = (project / "log").open("a")
+        process = subprocess.Popen(command, cwd=project, start_new_session=True, stdout=log, stderr=log)
+        while not list(project.glob(moment)):
+            assert process.poll() is None, f"finished before {moment}: {(project / 'log').read_text()[-3000:]}"
+            try:
+                process.wait(timeout=0.02)
+            except subprocess.TimeoutExpired:
+                continue
+        os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+        assert not (project / "runs/ci/all/index/results.json").exists()
+    done = jepascope(project, "run", "--profile", "ci")
+    assert done.returncode == 0, done.stderr[-4000:]
+    assert values(project) == values(ci_book)
+
+
+def test_editing_prose_executes_that_page_and_trains_nothing(ci_book: Path) -> None:
+    source = ci_book / "book" / "03_training.md"
+    steps, pages = "runs/ci/*/*/*/step.json", "runs/ci/*/*/executed.ipynb"
+    before_steps, before_pages = modified(ci_book, steps), modified(ci_book, pages)
+    text = source.read_text()
+    source.write_text(text.replace("## Has it collapsed?", "## Did it collapse?"))
+    try:
+        done = jepascope(ci_book, "run", "--profile", "ci")
+        assert done.returncode == 0, done.stderr[-4000:]
+        assert modified(ci_book, steps) == before_steps
+        moved = {name for name, time in modified(ci_book, pages).items() if time != before_pages[name]}
+        assert {Path(name).parent.name for name in moved} == {"03_training"}
+    finally:
+        source.write_text(text)
+
+
+def test_editing_one_seeds_parameters_touches_that_seed_and_what_collects_all_seeds(ci_book: Path) -> None:
+    profile, pages = ci_book / "params" / "ci.yaml", "runs/ci/*/*/executed.ipynb"
+    text, before = profile.read_text(), modified(ci_book, pages)
+    profile.write_text(text + "overrides:\n  1:\n    sae:\n      epochs: 3\n")
+    try:
+        done = jepascope(ci_book, "run", "--profile", "ci")
+        assert done.returncode == 0, done.stderr[-4000:]
+        moved = {"/".join(Path(n).parts[-3:-1]) for n, time in modified(ci_book, pages).items() if time != before[n]}
+        assert "1/05_z_characterisation" in moved
+        assert not {name for name in moved if name.startswith("0/") or name == "1/03_training"}
+    finally:
+        profile.write_text(text)
+
+
+def test_papermill_alone_runs_a_chapter_from_its_source(ci_book: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out.ipynb"
+    command = ["book/05_z_characterisation.md", str(out), "-f", "params/ci.yaml", "-p", "seed", "1"]
+    done = subprocess.run([sys.executable, "-m", "papermill", *command], cwd=ci_book, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr[-3000:]
+    assert json.loads(out.read_text())["metadata"]["papermill"]["parameters"]["seed"] == 1
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["run", "01", "--profile", "nobody"], "no profile 'nobody'"),
+        (["run", "01", "--profile", "ci", "--set", "extraction.min_agee=3"], "did you mean 'min_age'"),
+        (["run", "05", "--profile", "ci"], "needs --seed"),
+        (["run", "01", "--profile", "ci", "--seed", "1"], "leave --seed out"),
+        (["run", "77", "--profile", "ci"], "names 0 chapters"),
+        (["run", "01", "--profile", "ci", "--set", "source.kind=mimic", "--set", "source.root=nowhere"], "nowhere"),
+        (["run", "01", "--profile", "ci", "--set", "extraction.min_age=120"], "cohort is empty after rule"),
+        (["synthesize", "--patients", "0", "--out", "x"], "synthetic.patients"),
+        (["build", "--profile", "mimic_iv"], "has no finished run"),
+    ],
+)
+def test_a_mistake_at_the_command_line_is_answered_in_one_message(tmp_path: Path, arguments: list, message: str) -> None:
+    project = copy_project(tmp_path / "project")
+    done = jepascope(project, *arguments)
+    assert done.returncode != 0
+    assert message in done.stderr
+    assert not list(project.glob("runs/*/*/*/results.json"))
