@@ -138,7 +138,9 @@ def test_papermill_alone_runs_a_chapter_from_its_source(ci_book: Path, tmp_path:
         (["build", "--profile", "mimic_iv"], "has no finished run"),
     ],
 )
-def test_a_mistake_at_the_command_line_is_answered_in_one_message(tmp_path: Path, arguments: list, message: str) -> None:
+def test_a_mistake_at_the_command_line_is_answered_in_one_message(
+    tmp_path: Path, arguments: list, message: str
+) -> None:
     project = copy_project(tmp_path / "project")
     done = jepascope(project, *arguments)
     assert done.returncode != 0

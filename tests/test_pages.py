@@ -42,7 +42,7 @@ def test_pages_load_from_disk_without_a_message_on_the_console(pages: dict[str, 
     assert {name: page.console for name, page in pages.items() if page.console} == {}
 
 
-def test_the_front_page_shows_every_claim_in_a_table_linked_to_its_chapter(pages: dict[str, Page], ci_book: Path) -> None:
+def test_the_front_page_shows_every_claim_linked_to_its_chapter(pages: dict[str, Page], ci_book: Path) -> None:
     table = re.search(r'<table id="claims".*?</table>', pages["index"].html, re.DOTALL)
     assert table is not None
     links = set(re.findall(r'href="([^"]+)"', table.group()))
@@ -83,7 +83,9 @@ def test_every_chapter_ends_with_where_its_numbers_come_from(pages: dict[str, Pa
 def test_the_second_seeds_run_is_a_page_of_its_own(ci_book: Path) -> None:
     page = (ci_book / "_build" / "html" / "05_z_characterisation_seed1.html").read_text()
     assert "<h1>Seed 1" in page
-    assert "05_z_characterisation_seed1.html" in (ci_book / "_build" / "html" / "05_z_characterisation.html").read_text()
+    assert (
+        "05_z_characterisation_seed1.html" in (ci_book / "_build" / "html" / "05_z_characterisation.html").read_text()
+    )
 
 
 def test_pages_are_small_and_name_no_path_of_this_machine(ci_book: Path) -> None:

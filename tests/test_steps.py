@@ -51,7 +51,9 @@ def test_a_step_is_made_once_and_again_only_when_an_argument_or_an_inputs_conten
     assert len(CALLS) == 5
 
 
-def test_a_step_is_made_again_when_code_that_it_reaches_is_edited(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_step_is_made_again_when_code_that_it_reaches_is_edited(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     steps.run_step(tmp_path / "source", source, 1)
     monkeypatch.setattr(steps, "code_fingerprint", lambda text: "edited")
     steps.run_step(tmp_path / "source", source, 1)
@@ -101,7 +103,6 @@ def test_inputs_of_two_tiers_are_not_mixed(tmp_path: Path) -> None:
     def both(folder: Path, a: Path, b: Path) -> None:
         write_json(folder / "x.json", 1)
 
-    both.__module__ = __name__
     with pytest.raises(StoreError, match=r"credentialed.*synthetic"):
         steps.run_step(tmp_path / "both", both, made, other)
 

@@ -35,7 +35,9 @@ def _parser() -> argparse.ArgumentParser:
     run.add_argument("--set", action="append", default=[], metavar="SECTION.NAME=VALUE", help="change a parameter")
     run.add_argument("--if-needed", action="store_true", help="leave a chapter that is up to date as it is")
     run.add_argument("--jobs", type=int, default=2, help="chapters at a time (default: %(default)s)")
-    run.add_argument("--on", default="default", help="where: a folder under profiles/, e.g. slurm (default: %(default)s)")
+    run.add_argument(
+        "--on", default="default", help="where: a folder under profiles/, e.g. slurm (default: %(default)s)"
+    )
     run.set_defaults(action=_run)
 
     build = commands.add_parser("build", help="render the executed chapters to _build/html")
@@ -50,7 +52,9 @@ def _parser() -> argparse.ArgumentParser:
     synthesize = commands.add_parser("synthesize", help="write the planted cohort in MIMIC-IV's schema")
     synthesize.add_argument("--patients", type=int, default=8000)
     synthesize.add_argument("--seed", type=int, default=2026)
-    synthesize.add_argument("--set", action="append", default=[], metavar="NAME=VALUE", help="another knob of the cohort")
+    synthesize.add_argument(
+        "--set", action="append", default=[], metavar="NAME=VALUE", help="another knob of the cohort"
+    )
     synthesize.add_argument("--out", type=Path, required=True)
     synthesize.set_defaults(action=_synthesize)
 

@@ -33,9 +33,7 @@ class Source(Section):
 
     kind: Literal["synthetic", "mimic"] = "synthetic"
     root: str | None = Field(None, description="folder that holds hosp/ and icu/; for kind 'mimic'")
-    release: Literal["demo-2.2"] | None = Field(
-        None, description="if set, row counts must equal the published ones"
-    )
+    release: Literal["demo-2.2"] | None = Field(None, description="if set, row counts must equal the published ones")
     data_end_year: int = Field(
         2019, ge=2008, le=2100, description="last real year of the records: 2019 in MIMIC-IV 2.2, 2022 in 3.1"
     )
@@ -67,20 +65,14 @@ class Extraction(Section):
     min_patients_per_token: Positive = Field(11, description="training patients; rarer tokens are dropped")
     max_diagnoses: Positive = Field(40, description="per encounter, by billing priority")
     max_drugs: Positive = Field(10, description="per encounter, the first started")
-    lab_tail_deciles: int = Field(
-        1, ge=1, le=5, description="deciles kept at each end of a lab's values; 5 keeps all"
-    )
+    lab_tail_deciles: int = Field(1, ge=1, le=5, description="deciles kept at each end of a lab's values; 5 keeps all")
     escalation_days: Positive = Field(90, description="horizon H of label_escalation_per_enc")
     crisis_days: Positive = Field(180, description="horizon H of label_psych_crisis_per_enc")
     validation_share: Share = 0.15
     test_share: Share = 0.15
     split_key: str = Field("jepascope", description="key of the patient hash; another key is another split")
-    closing_block: bool = Field(
-        True, description="tokens known only at discharge: length of stay, discharge location"
-    )
-    label_level: Literal["encounter", "patient"] = Field(
-        "encounter", description="'patient' is a leak, for the audit"
-    )
+    closing_block: bool = Field(True, description="tokens known only at discharge: length of stay, discharge location")
+    label_level: Literal["encounter", "patient"] = Field("encounter", description="'patient' is a leak, for the audit")
     memory_gb: float = Field(2.0, gt=0, description="cap for DuckDB")
     threads: Positive = 1
 
@@ -146,9 +138,7 @@ class Sae(Section):
     @model_validator(mode="after")
     def _sparse(self) -> Sae:
         if self.active >= self.features:
-            raise ValueError(
-                f"sae.active ({self.active}) must be smaller than sae.features ({self.features})"
-            )
+            raise ValueError(f"sae.active ({self.active}) must be smaller than sae.features ({self.features})")
         return self
 
 
@@ -173,21 +163,15 @@ class Profile(Section):
     statistics: Statistics = Statistics()
     sae: Sae = Sae()
     map: Map = Map()
-    overrides: dict[int, dict[str, dict[str, Any]]] = Field(
-        {}, description="seed → section → parameter → value"
-    )
+    overrides: dict[int, dict[str, dict[str, Any]]] = Field({}, description="seed → section → parameter → value")
 
 
 SECTIONS = tuple(
-    n
-    for n, f in Profile.model_fields.items()
-    if isinstance(f.annotation, type) and issubclass(f.annotation, Section)
+    n for n, f in Profile.model_fields.items() if isinstance(f.annotation, type) and issubclass(f.annotation, Section)
 )
 
 
-def load_profile(
-    profile: str | Path, injected: Mapping[str, Any] | None = None, seed: int | None = None
-) -> Profile:
+def load_profile(profile: str | Path, injected: Mapping[str, Any] | None = None, seed: int | None = None) -> Profile:
     """Read a profile, lay injected sections and the seed's overrides over it, and check everything at once.
 
     `profile` is a name (`params/<name>.yaml`) or a path. `injected` maps section names to (partial) sections.
@@ -232,9 +216,7 @@ def check(raw: Mapping[str, Any], where: str) -> Profile:
         for seed, override in profile.overrides.items():
             Profile.model_validate(_merge({**profile.model_dump(), "overrides": {}}, override))
             if seed not in profile.seeds:
-                raise ParameterError(
-                    f"{where}: overrides name seed {seed}, which is not among seeds {profile.seeds}"
-                )
+                raise ParameterError(f"{where}: overrides name seed {seed}, which is not among seeds {profile.seeds}")
     except ValidationError as error:
         raise ParameterError("\n".join(f"{where}: {_explain(fault)}" for fault in error.errors())) from error
     return profile

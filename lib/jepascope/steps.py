@@ -10,6 +10,7 @@ from __future__ import annotations
 import inspect
 import shutil
 import subprocess
+import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -35,7 +36,7 @@ def run_step(folder: Path, function: Callable[..., str | None], *arguments: Any)
     Raises StoreError when inputs of different data tiers are mixed or no tier is known.
     """
     described = [_describe(argument) for argument in arguments]
-    code = code_fingerprint(inspect.getsource(inspect.getmodule(function)))
+    code = code_fingerprint(inspect.getsource(sys.modules[function.__module__]))
     key = fingerprint([f"{function.__module__}.{function.__qualname__}", code, described])
     if is_current(folder, key):
         return folder
@@ -46,9 +47,7 @@ def run_step(folder: Path, function: Callable[..., str | None], *arguments: Any)
     work.mkdir(parents=True, exist_ok=True)
     started = time.monotonic()
     tier = _tier(function(work, *arguments), arguments, folder)
-    files = {
-        str(file.relative_to(work)): _file_facts(file) for file in sorted(work.rglob("*")) if file.is_file()
-    }
+    files = {str(file.relative_to(work)): _file_facts(file) for file in sorted(work.rglob("*")) if file.is_file()}
     sidecar = {
         "function": f"{function.__module__}.{function.__qualname__}",
         "key": key,
@@ -80,9 +79,7 @@ def content(path: Path) -> str:
     if path.is_file():
         return sha256(path)
     if not path.is_dir():
-        raise StoreError(
-            f"{path} is missing: run the chapter that makes it (`jepascope run`), or correct the path"
-        )
+        raise StoreError(f"{path} is missing: run the chapter that makes it (`jepascope run`), or correct the path")
     files = sorted(file for file in path.rglob("*") if file.is_file())
     return fingerprint([(str(f.relative_to(path)), f.stat().st_size, f.stat().st_mtime_ns) for f in files])
 

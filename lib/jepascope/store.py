@@ -73,9 +73,7 @@ def _read(path: Path, reader: Callable[[Path], T]) -> T:
     try:
         return reader(path)
     except Exception as error:
-        raise StoreError(
-            f"{path} is damaged ({error}): remove its folder and run the same command again"
-        ) from error
+        raise StoreError(f"{path} is damaged ({error}): remove its folder and run the same command again") from error
 
 
 def sha256(path: Path) -> str:

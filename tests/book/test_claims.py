@@ -12,7 +12,9 @@ def estimate(value: float, low: float, high: float) -> Estimate:
 
 def claim(holds: str, bound, low: float, high: float, null: float | None = 0.0) -> Claim:
     held_against = None if null is None else estimate(null, null, null)
-    return Claim("x", "X is so", "predictive", holds, bound, estimate((low + high) / 2, low, high), "shuffled", held_against)
+    return Claim(
+        "x", "X is so", "predictive", holds, bound, estimate((low + high) / 2, low, high), "shuffled", held_against
+    )
 
 
 @pytest.mark.parametrize(

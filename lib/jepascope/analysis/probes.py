@@ -290,7 +290,7 @@ def mean_auroc_difference(
     how: Inference,
     rng: np.random.Generator,
 ) -> Estimate:
-    """`mean_auroc` of scores minus that of others [N, Q each] on the same draws: apart, they would forget the pairing."""
+    """`mean_auroc` of scores minus that of others [N, Q each], paired by draw."""
     ours, theirs = _family(weighted_auroc, scores, labels), _family(weighted_auroc, others, labels)
     return patient_bootstrap(
         lambda weights: np.mean([f(weights) - g(weights) for f, g in zip(ours, theirs, strict=True)], axis=0),

@@ -50,7 +50,9 @@ def build(profile: str, seeds: Sequence[int]) -> Path:
     if len(tiers) != 1:
         raise StoreError(f"profile {profile} mixes data tiers {sorted(tiers)}: a book has one")
     root = project_root()
-    _write_yaml(stage / "_config.yml", _config(yaml.safe_load((root / "_config.yml").read_text()), tiers.pop(), profile))
+    _write_yaml(
+        stage / "_config.yml", _config(yaml.safe_load((root / "_config.yml").read_text()), tiers.pop(), profile)
+    )
     _write_yaml(stage / "_toc.yml", _toc(yaml.safe_load((root / "_toc.yml").read_text()), chapters, seeds))
     return _render(stage, target)
 
@@ -89,7 +91,7 @@ def _stage_cell(cell: nbformat.NotebookNode) -> None:
 
 def _config(config: dict[str, Any], tier: str, profile: str) -> dict[str, Any]:
     theme = config.setdefault("sphinx", {}).setdefault("config", {}).setdefault("html_theme_options", {})
-    theme["announcement"] = f"{BANNERS[tier]} Profile <code>{profile}</code>."
+    theme["announcement"] = f"{BANNERS[tier]} Profile <strong>{profile}</strong>."
     return config
 
 

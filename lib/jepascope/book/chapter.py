@@ -47,7 +47,7 @@ def open_chapter(name: str, namespace: Mapping[str, Any]) -> Chapter:
         if not key.startswith("_") and key not in ("In", "Out") and isinstance(value, plain_types)
     }
     source = read_book().find(name)
-    seed = given.pop("seed", None)
+    seed: Any = given.pop("seed", None)
     if source.per_seed != (type(seed) is int and seed >= 0):
         raise ParameterError(f"{name}: seed must be a whole number >= 0 where the chapter declares it, got {seed!r}")
     sections = {key: value for key, value in given.items() if not (key in SECTIONS and value is None)}
@@ -251,5 +251,3 @@ def is_current(source: ChapterSource, profile: Profile, seed: int | None) -> boo
             return False
         read[relative] = result_content(path) if path.name == RESULTS else content(path)
     return recorded["key"] == chapter_key(source, profile, read)
-
-

@@ -9,24 +9,15 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any, Literal, NamedTuple, Protocol
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 import pandas as pd
 
+from jepascope.analysis.stats import Estimate, Null
 from jepascope.store import read_json
 
 Tag = Literal["descriptive", "representational", "predictive", "causal"]
-
-
-class EstimateLike(Protocol):
-    """A number with its patient-bootstrap interval, and the rows and patients it stands on."""
-
-    value: float
-    low: float
-    high: float
-    n_rows: int
-    n_patients: int
 
 
 class NotHere:
@@ -63,10 +54,10 @@ class Claim(NamedTuple):
     tag: Tag
     holds: Literal["above", "below", "within"]
     bound: float | tuple[float, float]
-    estimate: EstimateLike | NotHere
+    estimate: Estimate | NotHere
     null_name: str
-    null: EstimateLike | NotHere | None
-    untrained: EstimateLike | NotHere | None = None
+    null: Estimate | Null | NotHere | None
+    untrained: Estimate | NotHere | None = None
 
     def verdict(self) -> str:
         """Say what the run licenses."""
@@ -74,17 +65,12 @@ class Claim(NamedTuple):
             return str(self.estimate)
         if self.null is None or isinstance(self.null, NotHere):
             return f"not licensed: control '{self.null_name}' missing"
-        return "holds" if self._holds() else "does not hold"
+        return "holds" if self._holds(self.estimate.low, self.estimate.high, self.null.value) else "does not hold"
 
-    def _holds(self) -> bool:
-        low, high = self.estimate.low, self.estimate.high
-        if self.holds == "within":
-            assert isinstance(self.bound, tuple)
+    def _holds(self, low: float, high: float, null: float) -> bool:
+        if isinstance(self.bound, tuple):
             return self.bound[0] <= low and high <= self.bound[1]
-        assert isinstance(self.bound, int | float) and self.null is not None
-        if self.holds == "above":
-            return low > self.bound and low > self.null.value
-        return high < self.bound and high < self.null.value
+        return low > max(self.bound, null) if self.holds == "above" else high < min(self.bound, null)
 
     def entry(self, seed: int | None) -> dict[str, Any]:
         """The ledger's row for this claim: plain JSON."""
@@ -109,11 +95,13 @@ def plain(value: Any) -> Any:
     if isinstance(value, NotHere):
         return str(value)
     if hasattr(value, "_asdict"):
-        return {name: int(number) if name.startswith("n_") else float(number) for name, number in value._asdict().items()}
+        return {
+            name: int(number) if name.startswith("n_") else float(number) for name, number in value._asdict().items()
+        }
     return int(value) if isinstance(value, int | np.integer) else float(value)
 
 
-def interval(value: EstimateLike | NotHere | None, digits: int = 2) -> str:
+def interval(value: Estimate | Null | NotHere | None, digits: int = 2) -> str:
     """Write an estimate as `0.73 [0.70, 0.75]`; a missing one as an em dash."""
     if value is None:
         return "—"

@@ -76,7 +76,9 @@ def read_chapter(path: Path) -> ChapterSource:
     names = tuple(target.id for node in ast.parse(tagged[0].source).body for target in _targets(node))
     unknown = [name for name in names if name not in RESERVED and name not in SECTIONS]
     if "profile" not in names or unknown:
-        raise ChapterError(f"{path}: its parameters cell must set 'profile', and may set 'seed' and {SECTIONS}; {unknown}")
+        raise ChapterError(
+            f"{path}: its parameters cell must set 'profile', and may set 'seed' and {SECTIONS}; {unknown}"
+        )
     reads = tuple(notebook.metadata.get("jepascope", {}).get("reads", ()))
     return ChapterSource(path.stem, path, reads, names, "\n\n".join(cell.source for cell in cells))
 

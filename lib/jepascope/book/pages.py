@@ -50,7 +50,9 @@ def claim_box(claim: Claim) -> str:
 def figure_block(name: str, png: str, caption: str, alt: str) -> str:
     """A figure with its caption; `png` is base64, so that a page stands alone."""
     image = f'<img alt="{html.escape(alt)}" src="data:image/png;base64,{png}">'
-    return f'<figure id="figure-{name.replace("_", "-")}">{image}<figcaption>{html.escape(caption)}</figcaption></figure>'
+    return (
+        f'<figure id="figure-{name.replace("_", "-")}">{image}<figcaption>{html.escape(caption)}</figcaption></figure>'
+    )
 
 
 def table_block(table: pd.DataFrame, caption: str) -> str:
@@ -77,7 +79,9 @@ def provenance_block(result: dict[str, Any]) -> str:
         "key": result["key"][:12],
         "seconds": provenance["seconds"],
         "software": ", ".join(f"{name} {number}" for name, number in provenance["software"].items()),
-        "read": "<br>".join(f"{html.escape(path)} <code>{digest[:12]}</code>" for path, digest in result["read"].items()),
+        "read": "<br>".join(
+            f"{html.escape(path)} <code>{digest[:12]}</code>" for path, digest in result["read"].items()
+        ),
         "parameters": "<br>".join(
             f"{section}.{name} = {html.escape(str(value))}"
             for section, values in provenance["parameters"].items()

@@ -32,7 +32,11 @@ DONE = "done.json"
 
 
 def run_chapter(
-    prefix: str, profile: str, seed: int | None = None, changes: Mapping[str, Any] | None = None, if_needed: bool = False
+    prefix: str,
+    profile: str,
+    seed: int | None = None,
+    changes: Mapping[str, Any] | None = None,
+    if_needed: bool = False,
 ) -> Path:
     """Execute one chapter with papermill and return the executed notebook.
 
@@ -58,7 +62,11 @@ def run_chapter(
 
 
 def _values(source: ChapterSource, params: Profile, seed: int | None) -> dict[str, Any]:
-    return {"profile": params.profile, **({} if seed is None else {"seed": seed}), **resolved_parameters(source, params)}
+    return {
+        "profile": params.profile,
+        **({} if seed is None else {"seed": seed}),
+        **resolved_parameters(source, params),
+    }
 
 
 def _execute(source: ChapterSource, values: dict[str, Any], output: Path) -> None:
@@ -89,7 +97,9 @@ def run_all(profile: str, seeds: Sequence[int] | None, jobs: int, workflow_profi
     command += ["--cores", str(jobs), "--config", f"profile={profile}", f"seeds={','.join(map(str, chosen))}"]
     with _only_run(profile), _environment():
         if subprocess.run(command, cwd=project_root()).returncode:
-            raise ChapterError(f"the run of profile {profile} stopped; what finished is kept: run the same command again")
+            raise ChapterError(
+                f"the run of profile {profile} stopped; what finished is kept: run the same command again"
+            )
 
 
 @contextlib.contextmanager
@@ -118,7 +128,7 @@ def _only_run(profile: str) -> Iterator[None]:
 @contextlib.contextmanager
 def _environment() -> Iterator[None]:
     """Kernels inherit: bars go to our terminal, and one thread each (two spinning threads are slower than one)."""
-    wanted = {name: "1" for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMBA_NUM_THREADS")}
+    wanted = dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMBA_NUM_THREADS"), "1")
     wanted |= {"OMP_WAIT_POLICY": "PASSIVE", "PYDEVD_DISABLE_FILE_VALIDATION": "1"}
     if TERMINAL not in os.environ and (path := terminal_path()):
         wanted[TERMINAL] = path
@@ -130,5 +140,3 @@ def _environment() -> Iterator[None]:
         for name, value in before.items():
             if value is None:
                 os.environ.pop(name, None)
-
-

@@ -33,6 +33,20 @@ def split_table(index: pd.DataFrame) -> pd.DataFrame:
     return table.loc[[name for name in ("train", "validation", "test") if name in table.index]].reset_index()
 
 
+def probes_of(table: pd.DataFrame, representation: str) -> pd.DataFrame:
+    """The computable probes on one representation, best first within each family."""
+    rows = table[(table["representation"] == representation) & table["value"].notna()]
+    rows = rows.sort_values(["family", "value"], ascending=False).rename(columns={"value": "AUROC"})
+    integers = {name: rows[name].astype(int) for name in ("positives", "n_patients")}
+    return rows[["family", "target", "AUROC", "low", "high", "null", "selectivity"]].assign(**integers)
+
+
+def not_computed(table: pd.DataFrame) -> str:
+    """Name the probes that the data can't support, each with its reason."""
+    rows = table[table["value"].isna()].drop_duplicates("target")
+    return "; ".join(f"{row.target} ({row.reason})" for row in rows.itertuples()) or "none"
+
+
 def claims_overview(results: Iterable[Path]) -> str:
     """The ledger as an HTML table: a row a claim linked to its chapter, a column a seed with number and verdict."""
     ledger = collect(results)

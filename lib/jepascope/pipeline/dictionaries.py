@@ -43,7 +43,8 @@ def fit_dictionaries(folder: Path, trained: Path, twin: Path, sae: params.Sae, s
 def held_out_quality(folder: Path, trained: Path, how: Inference, rng: np.random.Generator) -> Quality:
     """Quality of the stored dictionary on test patients. Raises NotComputable under `how.min_patients` of them."""
     arrays = read_tensors(folder / "dictionary.safetensors")
-    dictionary = Dictionary(**{**arrays, "scale": float(arrays["scale"]), "active": int(arrays["active"])})
+    scale, active = float(arrays.pop("scale")), int(arrays.pop("active"))
+    dictionary = Dictionary(**arrays, scale=scale, active=active)
     objects = load_objects(trained)
     test = (objects.index["split"] == "test").to_numpy()
     return quality(dictionary, objects.z[test], objects.index["subject_id"].to_numpy()[test], how, rng)

@@ -26,4 +26,3 @@ def write_planted(folder: Path, synthetic: params.Synthetic) -> str:
     """The step that writes the planted cohort: MIMIC-IV's tables and, apart from them, the truth."""
     synthesize(folder / "planted", synthetic)
     return "synthetic"
-

@@ -27,7 +27,7 @@ def probe_forest(table: pd.DataFrame, representations: Sequence[str], xlabel: st
     axes.set_yticks(range(len(first)), list(first.index))
     axes.set(xlabel=xlabel)
     mark_null(axes, 0.5, "chance")
-    axes.legend(frameon=False, fontsize=8, loc="lower right")
+    axes.legend(frameon=False, fontsize=8, ncols=len(representations), loc="lower center", bbox_to_anchor=(0.5, 1.0))
     return figure
 
 
@@ -52,11 +52,19 @@ def dictionary_agreement(shares: pd.DataFrame) -> Figure:
 def map_of_z(xy: np.ndarray, groups: dict[str, np.ndarray], cluster: np.ndarray) -> Figure:
     """The map [N, 2], coloured by cluster and by a few groups (bool [N] each). For looking: no claim rests on it."""
     figure, axes = panels(columns=1 + len(groups), height=2.3)
-    axes[0].scatter(*xy.T, c=np.where(cluster < 0, np.nan, cluster), cmap="tab20", s=2, linewidths=0, plotnonfinite=True)
+    axes[0].scatter(
+        xy[:, 0],
+        xy[:, 1],
+        c=np.where(cluster < 0, np.nan, cluster),
+        cmap="tab20",
+        s=2,
+        linewidths=0,
+        plotnonfinite=True,
+    )
     axes[0].set_title(f"{cluster.max() + 1} clusters")
     for panel, (name, member) in zip(axes[1:], groups.items(), strict=True):
-        panel.scatter(*xy[~member].T, color="#DDDDDD", s=2, linewidths=0)
-        panel.scatter(*xy[member].T, color=OBJECT["z"], s=3, linewidths=0)
+        panel.scatter(xy[~member, 0], xy[~member, 1], color="#DDDDDD", s=2, linewidths=0)
+        panel.scatter(xy[member, 0], xy[member, 1], color=OBJECT["z"], s=3, linewidths=0)
         panel.set_title(f"{name} ({member.mean():.0%})")
     for panel in axes:
         panel.set(xticks=[], yticks=[])

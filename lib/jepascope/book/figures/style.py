@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import matplotlib
 import seaborn
@@ -10,7 +11,14 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 # Colour-blind safe (Okabe and Ito 2008). z blue, c green, ẑ orange, e red; what isn't trained is grey.
-OBJECT = {"z": "#0072B2", "c": "#009E73", "ẑ": "#E69F00", "e": "#D55E00", "untrained z": "#8A8A8A", "raw codes": "#4D4D4D"}
+OBJECT = {
+    "z": "#0072B2",
+    "c": "#009E73",
+    "ẑ": "#E69F00",
+    "e": "#D55E00",
+    "untrained z": "#8A8A8A",
+    "raw codes": "#4D4D4D",
+}
 TRUTH = "#CC79A7"
 NULL = "#B0B0B0"
 
@@ -28,6 +36,10 @@ def mark_null(axes: Axes, value: float, label: str, horizontal: bool = False) ->
     """Draw the value that nothing would give, named at the line."""
     draw = axes.axhline if horizontal else axes.axvline
     draw(value, color=NULL, linestyle="--", linewidth=1, zorder=0)
-    place = {"x": 1.0, "y": value, "ha": "right", "va": "bottom"} if horizontal else {"x": value, "y": 1.0, "ha": "left", "va": "top"}
+    place = (
+        {"x": 1.0, "y": value, "ha": "right", "va": "bottom"}
+        if horizontal
+        else {"x": value, "y": 1.0, "ha": "left", "va": "top"}
+    )
     transform = axes.get_yaxis_transform() if horizontal else axes.get_xaxis_transform()
     axes.text(s=f" {label}", color="#707070", fontsize=7.5, transform=transform, **place)

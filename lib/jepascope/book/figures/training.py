@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 import pandas as pd
 from matplotlib.figure import Figure
@@ -26,7 +27,10 @@ def learning_curves(history: pd.DataFrame, width: int) -> Figure:
         rank.plot(epochs, history[f"rankme_{name}"], color=OBJECT[symbol])
         rank.annotate(symbol, (epochs.iloc[-1], history[f"rankme_{name}"].iloc[-1]), color=OBJECT[symbol])
     rank.set(title=f"RankMe (of {width})", xlabel="epoch", ylim=(0, width))
-    for name, label, colour in (("mean", "over the mean", OBJECT["z"]), ("persistence", "over persistence", OBJECT["c"])):
+    for name, label, colour in (
+        ("mean", "over the mean", OBJECT["z"]),
+        ("persistence", "over persistence", OBJECT["c"]),
+    ):
         skill.plot(epochs, history[f"skill_over_{name}"], color=colour, label=label)
     mark_null(skill, 0, "no skill", horizontal=True)
     skill.set(title="skill of ẑ", xlabel="epoch")
@@ -37,12 +41,13 @@ def learning_curves(history: pd.DataFrame, width: int) -> Figure:
 def skills(estimates: Mapping[str, Estimate]) -> Figure:
     """Skills of prediction with their intervals, one line each."""
     figure, (axes,) = panels(height=0.7 + 0.35 * len(estimates))
-    for place, (name, estimate) in enumerate(reversed(estimates.items())):
+    for place, (name, estimate) in enumerate(reversed(list(estimates.items()))):
         colour = "#8A8A8A" if "another patient" in name else OBJECT["ẑ"]
         axes.plot([estimate.low, estimate.high], [place, place], color=colour, linewidth=2)
         axes.plot(estimate.value, place, "o", color=colour)
-        axes.annotate(f"{estimate.value:.2f}", (estimate.value, place), xytext=(0, 5), textcoords="offset points", ha="center", fontsize=8)  # fmt: skip
-    axes.set_yticks(range(len(estimates)), list(reversed(estimates)))
+        label: dict[str, Any] = {"xytext": (0, 5), "textcoords": "offset points", "ha": "center", "fontsize": 8}
+        axes.annotate(f"{estimate.value:.2f}", (estimate.value, place), **label)
+    axes.set_yticks(range(len(estimates)), list(estimates)[::-1])
     axes.set(xlabel="1 − squared error / reference error, test patients", ylim=(-0.6, len(estimates) - 0.3))
     mark_null(axes, 0, "no skill")
     return figure

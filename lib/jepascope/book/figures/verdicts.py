@@ -48,7 +48,9 @@ def auroc_by_dynamics(families: pd.DataFrame) -> Figure:
             one = rows[rows["seed"] == seed].set_index("dynamics").reindex(names)
             places = np.arange(len(names)) + offset + shift
             axes.vlines(places, one["low"], one["high"], color=OBJECT[name], linewidth=1.2)
-            axes.plot(places, one["value"], "o", color=OBJECT[name], markersize=3.5, label=name if seed == seeds[0] else None)
+            axes.plot(
+                places, one["value"], "o", color=OBJECT[name], markersize=3.5, label=name if seed == seeds[0] else None
+            )
     axes.set_xticks(range(len(names)), [name.replace("_", " ") for name in names])
     axes.set(ylabel="mean AUROC, test patients", ylim=(0.4, 1.02))
     mark_null(axes, 0.5, "chance", horizontal=True)

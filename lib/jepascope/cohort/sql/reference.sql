@@ -49,7 +49,7 @@ select * from (values
     (15, 'neurodevelopmental',10, 'F[78][0-9]|F90'),
     (15, 'neurodevelopmental', 9, '299|31[457-9]'),
     -- Suicidal ideation, attempt, intentional self-harm; poisoning and asphyxiation by their intent character (2).
-    (16, 'self_harm',         10, 'R45851|T1491|X7[1-9]|X8[0-3]|T(3[6-9]|4[0-9]|5[0-9]|6[0-5]|71)...?2'),
+    (16, 'self_harm',         10, 'R45851|T1491|X7[1-9]|X8[0-3]|T(3[6-9]|4[0-9]|5[0-9]|6[0-5]|71)..2'),
     (16, 'self_harm',          9, 'E95[0-9]|V6284')
 ) as t (position, name, icd_version, pattern);
 
