@@ -87,21 +87,6 @@ def test_features_recover_concepts_where_they_lie_and_not_in_the_twin(certificat
     assert (twin["null"] > 0.03).all()
 
 
-def test_gates_pass_by_the_numbers_and_a_missing_family_does_not():
-    row = {"dynamics": "shock", "representation": "z_hat", "value": 0.52, "low": 0.5, "high": 0.54, "null_high": 0.53}
-    passed = certify.gates(pd.DataFrame([row])).set_index("gate")["passed"]
-    assert passed.to_dict() == {
-        "shock concepts are at chance in z_hat": True,
-        "shock concepts are read from z": False,
-        "chronic concepts are read from z": False,
-        "chronic concepts are read from z_hat": False,
-    }
-    assert not certify.gates(pd.DataFrame([row | {"value": 0.54}]))["passed"].any()
-    z = row | {"representation": "z", "value": 0.6}
-    reads = [certify.gates(pd.DataFrame([z | {"low": low}]))["passed"].sum() for low in (0.52, 0.54)]
-    assert reads == [0, 1]
-
-
 def test_a_feature_silent_in_test_patients_recovers_nothing_and_stays_in_the_count():
     objects, _, table, concepts = world(n_patients=120)
     truth = certify.align(table, concepts, objects.index)

@@ -30,8 +30,6 @@ from jepascope.objects import Objects
 KEY = ["subject_id", "hadm_id"]
 # A feature stands for a concept above this correlation.
 RECOVERED = 0.7
-# How far from 0.5 the mean AUROC of what can't be predicted may lie.
-CHANCE = 0.03
 
 
 class TruthError(ValueError):
@@ -59,7 +57,6 @@ class Certificate(NamedTuple):
     probes: ConceptProbes
     recovery: pd.DataFrame
     recovered: pd.DataFrame
-    gates: pd.DataFrame
     oracle: Estimate
 
 
@@ -218,26 +215,6 @@ def recovered_shares(recovery: pd.DataFrame) -> pd.DataFrame:
     return found.reset_index()
 
 
-def gates(families: pd.DataFrame) -> pd.DataFrame:
-    """The headline as checks: what can't be foreseen is in z and not in ẑ, what persists is in both.
-
-    Read means: the interval lies above the permutation null's. families from `family_means`.
-    Columns gate, value, low, high, bound, passed; a missing family does not pass.
-    """
-    table = {(row["dynamics"], row["representation"]): row for row in families.to_dict("records")}
-    records = []
-    for dynamics, space in (("shock", "z_hat"), ("shock", "z"), ("chronic", "z"), ("chronic", "z_hat")):
-        row = table.get((dynamics, space), {})
-        value, low, high, null = (float(row.get(x, np.nan)) for x in ("value", "low", "high", "null_high"))
-        if (dynamics, space) == ("shock", "z_hat"):
-            name, bound, passed = "at chance in", f"0.5 ± {CHANCE}", abs(value - 0.5) <= CHANCE
-        else:
-            name, bound, passed = "read from", f"low > null's {null:.2f}", low > null
-        record = {"gate": f"{dynamics} concepts are {name} {space}", "value": value, "low": low, "high": high}
-        records.append(record | {"bound": bound, "passed": passed})
-    return pd.DataFrame(records)
-
-
 def certify(
     objects: Objects, twin: Objects, truth: Truth, how: Inference, settings: sae.Settings, seed: int
 ) -> Certificate:
@@ -257,4 +234,4 @@ def certify(
     recovery = feature_recovery(features, truth, objects.index, how, rng)
     labels = objects.index["label_30d_per_enc"].to_numpy(float)
     oracle = oracle_auroc(truth.risk, labels, objects.index["subject_id"].to_numpy(), how, rng)
-    return Certificate(probes, recovery, recovered_shares(recovery), gates(probes.families), oracle)
+    return Certificate(probes, recovery, recovered_shares(recovery), oracle)

@@ -121,3 +121,22 @@ def test_family_mean_is_the_mean_and_its_interval_is_joint():
     assert null.low < 0.5 < null.high
     with pytest.raises(NotComputable, match="0 targets"):
         probes.mean_auroc(scores[:, :0], y[:, :0], patients[test], HOW, rng(0))
+
+
+def test_a_difference_of_family_means_is_paired_and_its_null_is_centred_on_zero():
+    rng = np.random.default_rng(5)
+    patients = np.repeat(np.arange(150), 3)
+    labels = rng.random((450, 3)) < 0.3
+    scores = labels + rng.normal(size=(450, 3))
+    noisy = scores + 0.1 * rng.normal(size=scores.shape)
+    found = probes.mean_auroc_difference(scores, noisy, labels, patients, HOW, np.random.default_rng(0))
+    means = [probes.mean_auroc(s, labels, patients, HOW, np.random.default_rng(0)) for s in (scores, noisy)]
+    assert found.value == pytest.approx(means[0].value - means[1].value)
+    assert found.high - found.low < (means[0].high - means[0].low) / 2  # apart, the shared rows would count twice
+    same = probes.mean_auroc_difference(scores, scores, labels, patients, HOW, np.random.default_rng(0))
+    assert same[:3] == (0, 0, 0)
+    other = rng.normal(size=scores.shape)
+    null = probes.mean_auroc_difference_null(scores, other, labels, patients, HOW, np.random.default_rng(0))
+    assert null.low < 0 < null.high
+    assert abs(null.value) < 0.01
+    assert null.p < 0.05

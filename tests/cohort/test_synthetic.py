@@ -120,7 +120,13 @@ def test_a_run_that_dies_leaves_no_cohort(tmp_path, monkeypatch):
     monkeypatch.setattr(truth, "write_truth", die)
     with pytest.raises(KeyboardInterrupt):
         write(tmp_path / "records")
-    assert not (tmp_path / "records").exists()
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_filter_that_leaves_nobody_is_an_error(tmp_path):
+    with pytest.raises(SyntheticError, match="leaves none of 1 patients"):
+        write(tmp_path / "records", patients=1, leak="outcome_filtered")
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_identifiers_join_without_orphans(records):

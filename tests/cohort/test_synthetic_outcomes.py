@@ -123,7 +123,7 @@ def test_returns_are_drawn_from_the_risk_that_is_written():
 
 
 def test_the_risk_at_k_reads_nothing_after_k():
-    """The future of everyone is drawn again from the middle: the risks up to there must not move."""
+    """Risk and turbulence are computed again, each from the rows up to its own."""
     before = live(500, shape_effect=1.0)
     eta = utilisation.eta(before.on, before.frailty, before.turbulence, 1.0)
     alone = np.where(before.died | (before.k == 23), 0, utilisation.risk_30d(eta))

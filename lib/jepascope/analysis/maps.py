@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
-from sklearn.cluster import HDBSCAN
+from hdbscan import HDBSCAN
 from sklearn.decomposition import PCA
 
 from jepascope.analysis.stats import NotComputable, patient_codes
@@ -58,7 +58,7 @@ def cluster(x: np.ndarray, patients: np.ndarray, min_patients: int) -> Clusters:
     Raises NotComputable when there are fewer patients than one cluster needs.
     """
     codes, _ = patient_codes(patients, min_patients)
-    found = HDBSCAN(min_cluster_size=max(2, min_patients), copy=True).fit_predict(x)
+    found = HDBSCAN(min_cluster_size=max(2, min_patients), core_dist_n_jobs=1).fit_predict(x)
     labels, kept = np.full(len(found), -1), 0
     for number in range(found.max() + 1):
         rows = np.bincount(codes[found == number])  # rows per patient in this cluster

@@ -36,10 +36,8 @@ def mark_null(axes: Axes, value: float, label: str, horizontal: bool = False) ->
     """Draw the value that nothing would give, named at the line."""
     draw = axes.axhline if horizontal else axes.axvline
     draw(value, color=NULL, linestyle="--", linewidth=1, zorder=0)
-    place = (
-        {"x": 1.0, "y": value, "ha": "right", "va": "bottom"}
-        if horizontal
-        else {"x": value, "y": 1.0, "ha": "left", "va": "top"}
-    )
-    transform = axes.get_yaxis_transform() if horizontal else axes.get_xaxis_transform()
-    axes.text(s=f" {label}", color="#707070", fontsize=7.5, transform=transform, **place)
+    style: dict[str, Any] = {"color": "#707070", "fontsize": 7.5}
+    if horizontal:
+        axes.text(1.0, value, label, ha="right", va="bottom", transform=axes.get_yaxis_transform(), **style)
+    else:
+        axes.text(value, 1.0, f" {label}", ha="left", va="top", transform=axes.get_xaxis_transform(), **style)

@@ -28,10 +28,13 @@ def synthesize(root: Path, synthetic: params.Synthetic) -> None:
     partial = root.with_name(f".{root.name}.partial")
     shutil.rmtree(partial, ignore_errors=True)
     partial.mkdir(parents=True)
-    _write(partial, synthetic)
-    if root.exists():
-        shutil.rmtree(root)
-    partial.rename(root)
+    try:
+        _write(partial, synthetic)
+        if root.exists():
+            shutil.rmtree(root)
+        partial.rename(root)
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
 
 
 def _refuse_others(root: Path) -> None:
