@@ -115,6 +115,7 @@ def test_the_cap_keeps_whole_patients_and_is_nested():
     ]
     assert kept[0] < kept[1] < set(everyone["subject_id"])
     assert len(kept[1]) <= 40
+    assert max(kept[0]) > 20  # by hash, and not the smallest ids
     capped = extracted(tables, LOOSE.model_copy(update={"max_patients": 20}))[0].index
     expected = everyone[everyone["subject_id"].isin(kept[0])]
     assert capped["hadm_id"].tolist() == expected["hadm_id"].tolist()

@@ -26,7 +26,7 @@ class Encounters(NamedTuple):
     Tokens of row i are `tokens[offsets[i]:offsets[i + 1]]`; a token id is a row number of `vocabulary`.
     """
 
-    index: pd.DataFrame  # type: ignore[assignment]  # N rows sorted by (subject_id, k); hides tuple.index
+    index: pd.DataFrame  # N rows sorted by (subject_id, k); hides tuple.index
     tokens: np.ndarray  # int32 [T]
     offsets: np.ndarray  # int64 [N + 1]
     vocabulary: pd.DataFrame  # V rows: token, kind, train_patients; row 0 is "[CLS]"
