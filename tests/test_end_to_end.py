@@ -90,30 +90,23 @@ def test_editing_prose_executes_that_page_and_trains_nothing(ci_book: Path) -> N
     source = ci_book / "book" / "03_training.md"
     steps, pages = "runs/ci/*/*/*/step.json", "runs/ci/*/*/executed.ipynb"
     before_steps, before_pages = modified(ci_book, steps), modified(ci_book, pages)
-    text = source.read_text()
-    source.write_text(text.replace("## Has it collapsed?", "## Did it collapse?"))
-    try:
-        done = jepascope(ci_book, "run", "--profile", "ci")
-        assert done.returncode == 0, done.stderr[-4000:]
-        assert modified(ci_book, steps) == before_steps
-        moved = {name for name, time in modified(ci_book, pages).items() if time != before_pages[name]}
-        assert {Path(name).parent.name for name in moved} == {"03_training"}
-    finally:
-        source.write_text(text)
+    source.write_text(source.read_text().replace("## Has it collapsed?", "## Did it collapse?"))
+    done = jepascope(ci_book, "run", "--profile", "ci")
+    assert done.returncode == 0, done.stderr[-4000:]
+    assert modified(ci_book, steps) == before_steps
+    moved = {name for name, time in modified(ci_book, pages).items() if time != before_pages[name]}
+    assert {Path(name).parent.name for name in moved} == {"03_training"}
 
 
 def test_editing_one_seeds_parameters_touches_that_seed_and_what_collects_all_seeds(ci_book: Path) -> None:
     profile, pages = ci_book / "params" / "ci.yaml", "runs/ci/*/*/executed.ipynb"
     text, before = profile.read_text(), modified(ci_book, pages)
     profile.write_text(text + "overrides:\n  1:\n    sae:\n      epochs: 3\n")
-    try:
-        done = jepascope(ci_book, "run", "--profile", "ci")
-        assert done.returncode == 0, done.stderr[-4000:]
-        moved = {"/".join(Path(n).parts[-3:-1]) for n, time in modified(ci_book, pages).items() if time != before[n]}
-        assert "1/05_z_characterisation" in moved
-        assert not {name for name in moved if name.startswith("0/") or name == "1/03_training"}
-    finally:
-        profile.write_text(text)
+    done = jepascope(ci_book, "run", "--profile", "ci")
+    assert done.returncode == 0, done.stderr[-4000:]
+    moved = {"/".join(Path(n).parts[-3:-1]) for n, time in modified(ci_book, pages).items() if time != before[n]}
+    assert "1/05_z_characterisation" in moved
+    assert not {name for name in moved if name.startswith("0/") or name == "1/03_training"}
 
 
 def test_papermill_alone_runs_a_chapter_from_its_source(ci_book: Path, tmp_path: Path) -> None:

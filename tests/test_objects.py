@@ -3,8 +3,9 @@
 import numpy as np
 import pytest
 
-from jepascope.objects import embed, load_model, load_objects, make_objects
+from jepascope.objects import embed, load_objects, make_objects
 from jepascope.store import StoreError, write_table
+from jepascope.training.checkpoint import load_model
 
 pytest_plugins = ["tests.fixtures_trained"]
 

@@ -13,20 +13,13 @@ from jepascope.cohort.encounters import Encounters
 from jepascope.models.jepa import JEPA
 from jepascope.store import StoreError, read_table, read_tensors, write_table, write_tensors
 from jepascope.training.batches import infer, pack
-from jepascope.training.checkpoint import load_model, save_model
-from jepascope.training.initial import untrained_twin
-from jepascope.training.twin import train_twin
-
-__all__ = [
-    "Objects", "Predictions", "embed", "load_model", "load_objects", "make_objects", "predictions", "save_model", "save_objects",
-    "train_twin", "untrained_twin",
-]  # fmt: skip
+from jepascope.training.checkpoint import load_model
 
 
 class Objects(NamedTuple):
     """N encounters, M of them with k >= 1 and so with a prediction."""
 
-    index: pd.DataFrame  # type: ignore[assignment]  # N rows, the Encounters' index, same order
+    index: pd.DataFrame  # N rows, the Encounters' index, same order
     z: np.ndarray  # float32 [N, D]
     c: np.ndarray  # float32 [N, D]
     target_rows: np.ndarray  # int64 [M], row of z predicted by each row of z_hat

@@ -98,7 +98,8 @@ class Training(Section):
 
     epochs: Positive = 15
     batch_patients: Positive = 128
-    learning_rate: float = Field(1e-3, gt=0, le=1)
+    learning_rate: float = Field(4e-3, gt=0, le=1, description="peak, of context and predictor")
+    encoder_rate: Share = Field(0.1, description="the encoder's share of it: ẑ must keep up with a z that moves")
     weight_decay: float = Field(0.01, ge=0)
     warmup_share: Share = Field(0.1, description="share of all steps with a rising learning rate")
     invariance: float = Field(25.0, ge=0, description="VICReg weights, Bardes et al. 2022")

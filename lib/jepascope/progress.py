@@ -25,7 +25,7 @@ def terminal_path() -> str | None:
     return path if os.path.exists(path) else None
 
 
-def progress(items: Iterable[T], label: str, total: int | None = None, initial: int = 0) -> Iterator[T]:
+def with_bar(items: Iterable[T], label: str, total: int | None = None, initial: int = 0) -> Iterator[T]:
     """Iterate with a bar on the terminal: redrawn in place on a tty, one line every half minute in a log."""
     path = os.environ.get(TERMINAL)
     with open(path, "a") if path else os.fdopen(os.dup(2), "w") as terminal:

@@ -45,6 +45,8 @@ def run_step(folder: Path, function: Callable[..., str | None], *arguments: Any)
         if stale != work:
             shutil.rmtree(stale)
     work.mkdir(parents=True, exist_ok=True)
+    for unfinished in work.rglob(".*.tmp"):  # what a kill in the middle of an atomic write leaves
+        unfinished.unlink()
     started = time.monotonic()
     tier = _tier(function(work, *arguments), arguments, folder)
     files = {str(file.relative_to(work)): _file_facts(file) for file in sorted(work.rglob("*")) if file.is_file()}

@@ -13,6 +13,7 @@ from jepascope.cohort import encounters as cohort_encounters
 from jepascope.cohort.encounters import Encounters
 from jepascope.store import read_table, read_tensors
 from jepascope.training import loop
+from jepascope.training.initial import new_model
 from jepascope.training.loop import TrainingError, schedule, train
 from jepascope.training.watch import CollapseError, check_gates
 
@@ -164,17 +165,22 @@ def test_every_step_is_taken_at_the_scheduled_rate(tmp_path, toy_folder, monkeyp
         return schedule(step, total, warmup_share)
 
     def step_and_note(self, *arguments):
-        used.append({group["lr"] for group in self.param_groups})
+        used.append({group["lr"] / group["rate"] for group in self.param_groups})
 
     monkeypatch.setattr(loop, "schedule", rate)
     monkeypatch.setattr(torch.optim.AdamW, "step", step_and_note)
     run(tmp_path / "run", toy_folder, SHORT.model_copy(update={"min_rank": 1.0}))
     assert sorted(set(asked)) == [(step, 9) for step in range(9)]
-    assert used == [{3e-3 * schedule(step, 9, 0.1)} for step in range(9)]
+    for step, rates in enumerate(used):
+        assert sorted(rates) == pytest.approx([3e-3 * schedule(step, 9, 0.1)] * len(rates))
 
 
-def test_decay_spares_biases_and_norms():
-    model = torch.nn.Sequential(torch.nn.Linear(2, 2), torch.nn.LayerNorm(2))
-    decayed, spared = loop.make_optimiser(model, SHORT).param_groups
-    assert [len(decayed["params"]), decayed["weight_decay"]] == [1, SHORT.weight_decay]
-    assert [len(spared["params"]), spared["weight_decay"]] == [3, 0]
+def test_decay_spares_biases_and_norms_and_the_encoder_is_slower():
+    model = new_model(30, TINY_MODEL, seed=0)
+    groups = loop.make_optimiser(model, SHORT).param_groups
+    assert sum(len(group["params"]) for group in groups) == len(list(model.parameters()))
+    for group in groups:
+        assert {p.ndim > 1 for p in group["params"]} == {group["weight_decay"] > 0}
+    rates = {id(p): group["rate"] for group in groups for p in group["params"]}
+    assert {rates[id(p)] for p in model.encoder.parameters()} == {SHORT.encoder_rate}
+    assert {rates[id(p)] for p in [*model.context.parameters(), *model.predictor.parameters()]} == {1.0}

@@ -11,13 +11,13 @@ import numpy as np
 import pandas as pd
 import torch
 from torch import nn
-from tqdm import tqdm
 
 from jepascope import params
 from jepascope.cohort import encounters as cohort_encounters
 from jepascope.cohort.encounters import Encounters
 from jepascope.models.jepa import JEPA, Batch
 from jepascope.models.objectives import Losses, Objective, Weights, stop_gradient_vicreg
+from jepascope.progress import with_bar
 from jepascope.store import read_table, write_table
 from jepascope.training.batches import epoch_batches, pack, patients_of, select
 from jepascope.training.checkpoint import Progress, load_checkpoint, save_checkpoint, save_model
@@ -78,7 +78,8 @@ def fit(
     total_steps = training.epochs * math.ceil(len(train_patients) / training.batch_patients)
     run = Run(folder / CHECKPOINT, model, objective, optimiser, cohort, total_steps, training)
 
-    for epoch in range(progress.epoch, training.epochs):
+    left = range(progress.epoch, training.epochs)
+    for epoch in with_bar(left, "training, epochs", total=training.epochs, initial=progress.epoch):
         batches = epoch_batches(train_patients, training.batch_patients, seed, epoch)
         progress = run_epoch(run, batches, progress)
         means = (np.array(progress.loss_sums) / len(batches)).tolist()
@@ -98,23 +99,20 @@ def run_epoch(run: Run, batches: list[np.ndarray], progress: Progress) -> Progre
     """Take the epoch's steps from `progress` on; return the progress at its end, with the epoch's summed losses."""
     epoch, sums = progress.epoch, np.array(progress.loss_sums)
     run.model.train()
-    with tqdm(total=len(batches), initial=progress.step, desc=f"epoch {epoch + 1}", leave=False, disable=None) as bar:
-        for step in range(progress.step, len(batches)):
-            done = epoch * len(batches) + step
-            losses = take_step(run, batches[step], done, where=f"epoch {epoch}, step {step}")
-            sums += losses
-            progress = Progress(epoch, step + 1, tuple(sums.tolist()))
-            if (done + 1) % run.training.checkpoint_every == 0:
-                save_checkpoint(run.checkpoint, run.model, run.optimiser, progress)
-            bar.set_postfix(loss=f"{losses[0]:.3f}")
-            bar.update()
+    for step in range(progress.step, len(batches)):
+        done = epoch * len(batches) + step
+        sums += take_step(run, batches[step], done, where=f"epoch {epoch}, step {step}")
+        progress = Progress(epoch, step + 1, tuple(sums.tolist()))
+        if (done + 1) % run.training.checkpoint_every == 0:
+            save_checkpoint(run.checkpoint, run.model, run.optimiser, progress)
     return progress
 
 
 def take_step(run: Run, patients: np.ndarray, done: int, where: str) -> list[float]:
     """One gradient step on a batch of patients; returns the losses before it. Raises TrainingError, naming `where`."""
+    peak = run.training.learning_rate * schedule(done, run.total_steps, run.training.warmup_share)
     for group in run.optimiser.param_groups:
-        group["lr"] = run.training.learning_rate * schedule(done, run.total_steps, run.training.warmup_share)
+        group["lr"] = peak * group["rate"]
     batch = select(run.cohort, torch.from_numpy(patients).to(run.training.device))
     losses = run.objective(run.model(batch))
     run.optimiser.zero_grad()
@@ -138,12 +136,20 @@ def schedule(step: int, total: int, warmup_share: float) -> float:
     return 0.5 * (1 + math.cos(math.pi * (step - warmup) / max(1, total - warmup)))
 
 
-def make_optimiser(model: nn.Module, training: params.Training) -> torch.optim.AdamW:
-    """AdamW that decays matrices only: shrinking a bias or a norm's gain regularises nothing."""
-    fitted = [p for p in model.parameters() if p.requires_grad]
-    groups = [
-        {"params": [p for p in fitted if p.ndim > 1], "weight_decay": training.weight_decay},
-        {"params": [p for p in fitted if p.ndim <= 1], "weight_decay": 0.0},
+def make_optimiser(model: JEPA, training: params.Training) -> torch.optim.AdamW:
+    """AdamW with a slow encoder, because its z is the predictor's moving target.
+
+    At one rate for both, ẑ fell to a rank of two to five in the first epochs and skill under zero; at a tenth neither
+    happened. Only matrices decay: shrinking a bias or a norm's gain regularises nothing.
+    """
+    groups: list[dict[str, Any]] = [
+        {
+            "params": [p for p in module.parameters() if p.requires_grad and (p.ndim > 1) == is_matrix],
+            "weight_decay": training.weight_decay if is_matrix else 0.0,
+            "rate": rate,
+        }
+        for module, rate in ((model.encoder, training.encoder_rate), (model.context, 1.0), (model.predictor, 1.0))
+        for is_matrix in (True, False)
     ]
     return torch.optim.AdamW(groups, lr=training.learning_rate, fused=True)
 
