@@ -58,7 +58,7 @@ def test_maths_is_typeset_without_a_network(pages: dict[str, Page]) -> None:
     for name in ("03_training", "05_z_characterisation", "notation"):
         assert "<mjx-container" in pages[name].html, name
     fetched = r'<(?:script|link|img)[^>]*(?:src|href)="(https?://[^"]*)"'
-    assert {name: re.findall(fetched, page.html) for name, page in pages.items()} == dict.fromkeys(pages, [])
+    assert {name: re.findall(fetched, page.html) for name, page in pages.items()} == {name: [] for name in pages}
 
 
 def test_a_chapter_shows_its_claim_with_a_verdict_before_its_first_figure(pages: dict[str, Page]) -> None:

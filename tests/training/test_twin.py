@@ -6,7 +6,7 @@ import torch
 from tests.fixtures_encounters import TINY_MODEL
 
 from jepascope import params
-from jepascope.objects import embed
+from jepascope.objects import embed, predictions
 from jepascope.store import read_table
 from jepascope.training.checkpoint import load_model
 from jepascope.training.initial import new_model, untrained_twin
@@ -61,3 +61,14 @@ def test_fitting_the_twins_predictor_lowers_its_error(twin_folder):
     assert history["train_invariance"].iloc[-1] < 0.95 * history["train_invariance"].iloc[0]
     assert history["skill_over_mean"].iloc[-1] > history["skill_over_mean"].iloc[0] + 0.02
     assert history["rankme_z"].nunique() == 1  # z never moves
+
+
+def test_the_twins_predictor_is_that_of_its_best_epoch_on_validation_patients(toy_folder, toy, tmp_path):
+    """Trained far too long it overfits; what it leaves must be as good as its best epoch."""
+    training = params.Training(epochs=40, batch_patients=24, learning_rate=2e-2)
+    train_twin(tmp_path, toy_folder, TINY_MODEL, training, seed=0)
+    history = read_table(tmp_path / "history.parquet")["validation_invariance"]
+    assert history.iloc[-1] > 1.02 * history.min()  # or the toy doesn't overfit and this test says nothing
+    made = predictions(embed(load_model(tmp_path), toy), "validation")
+    assert np.square(made.z - made.z_hat).mean() == pytest.approx(history.min(), rel=1e-4)
+    assert not (tmp_path / "best").exists()

@@ -30,8 +30,13 @@ def save_model(folder: Path, model: JEPA) -> None:
 def load_model(folder: Path) -> JEPA:
     """Rebuild a saved model, in eval mode on the CPU. Raises StoreError when a file is missing or damaged."""
     model = JEPA(**read_json(folder / "model.json"))
-    model.load_state_dict(_tensors(read_tensors(folder / "model.safetensors")))
+    load_weights(folder, model)
     return model.eval()
+
+
+def load_weights(folder: Path, model: nn.Module) -> None:
+    """Put a saved model's weights into one of the same shape."""
+    model.load_state_dict(_tensors(read_tensors(folder / "model.safetensors")))
 
 
 def save_checkpoint(path: Path, model: nn.Module, optimiser: torch.optim.Optimizer, progress: Progress) -> None:

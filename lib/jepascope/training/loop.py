@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import shutil
 from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -20,11 +21,12 @@ from jepascope.models.objectives import Losses, Objective, Weights, stop_gradien
 from jepascope.progress import with_bar
 from jepascope.store import read_table, write_table
 from jepascope.training.batches import epoch_batches, pack, patients_of, select
-from jepascope.training.checkpoint import Progress, load_checkpoint, save_checkpoint, save_model
+from jepascope.training.checkpoint import Progress, load_checkpoint, load_weights, save_checkpoint, save_model
 from jepascope.training.initial import new_model
 from jepascope.training.watch import check_gates, watch
 
 CHECKPOINT = "checkpoint.safetensors"
+BEST = "best"
 HISTORY = "history.parquet"
 
 
@@ -60,12 +62,19 @@ def train(
 
 
 def fit(
-    folder: Path, encounters: Encounters, model: JEPA, objective: Objective, training: params.Training, seed: int
+    folder: Path,
+    encounters: Encounters,
+    model: JEPA,
+    objective: Objective,
+    training: params.Training,
+    seed: int,
+    keep_best: bool = False,
 ) -> None:
     """Fit what asks for gradient in `model` to the objective on train patients, watching on validation patients.
 
     Deterministic per seed, and bit-equal on a CPU whether killed and resumed or not. Writes history.parquet (a row an
-    epoch) and, every `checkpoint_every` steps, a checkpoint into `folder`.
+    epoch) and, every `checkpoint_every` steps, a checkpoint into `folder`. With `keep_best` the model ends with the
+    weights of its best epoch on validation patients: right only where the target stands still.
     """
     torch.set_num_threads(training.threads)
     model.to(training.device)
@@ -87,11 +96,15 @@ def fit(
         record |= {f"train_{term}": mean for term, mean in zip(Losses._fields, means, strict=True)}
         record |= watch(model, objective, cohort, train_patients, validation_patients)
         history.append(record)
+        if keep_best and record["validation_total"] <= min(past["validation_total"] for past in history):
+            save_model(folder / BEST, model)
         write_table(folder / HISTORY, pd.DataFrame(history))
         if record["step"] > training.warmup_share * total_steps:
             check_gates(record, training)  # before the checkpoint, so that a resumed run meets the gate again
         progress = Progress(epoch + 1)
         save_checkpoint(run.checkpoint, model, optimiser, progress)
+    if keep_best:
+        load_weights(folder / BEST, model)
     model.to("cpu").eval()
 
 
@@ -155,6 +168,7 @@ def make_optimiser(model: JEPA, training: params.Training) -> torch.optim.AdamW:
 
 
 def finish(folder: Path, model: JEPA) -> None:
-    """Save the trained model and drop the checkpoint, which is of no more use."""
+    """Save the trained model and drop what only the fit needed."""
     save_model(folder, model)
     (folder / CHECKPOINT).unlink(missing_ok=True)
+    shutil.rmtree(folder / BEST, ignore_errors=True)

@@ -36,7 +36,9 @@ def train_twin(
     """Fit context and predictor on the untrained twin's z, because an untrained predictor is no opponent.
 
     The encoder is frozen, so its z is computed once and the objective is the prediction error alone; loop, data,
-    epochs and seed are those of `train`. A step, with the same files.
+    epochs and seed are those of `train`. It keeps its best epoch on validation patients: what an untrained encoder
+    gives to predict is soon learnt, and an opponent that goes on to overfit would be a weak one. A step, with the same
+    files.
     """
     cohort = cohort_encounters.load(encounters)
     model = untrained_twin(cohort, model_params, seed)
@@ -49,6 +51,6 @@ def train_twin(
     one_token_each = cohort._replace(tokens=rows[:-1], offsets=rows)
     # The gates are for what training may destroy; this z was never trained.
     ungated = training_params.model_copy(update={"min_rank": 1.0, "min_within_patient": 0.0})
-    fit(folder, one_token_each, model, prediction_error, ungated, seed)
+    fit(folder, one_token_each, model, prediction_error, ungated, seed, keep_best=True)
     model.register_module("encoder", encoder)
     finish(folder, model)
