@@ -139,7 +139,18 @@ def family_means(
                 continue
             nulls = {"null": null.value, "null_low": null.low, "null_high": null.high, "p": null.p}
             records.append(record | estimate._asdict() | nulls | {"reason": ""})
-    return pd.DataFrame(records)
+    columns = [
+        "dynamics",
+        "representation",
+        "concepts",
+        *Estimate._fields,
+        "null",
+        "null_low",
+        "null_high",
+        "p",
+        "reason",
+    ]
+    return pd.DataFrame(records).reindex(columns=columns)
 
 
 def oracle_auroc(
@@ -202,7 +213,8 @@ def feature_recovery(
                 records.append(record | r._asdict() | {"reason": ""})
             except NotComputable as reason:
                 records.append(record | {"value": np.nan, "reason": str(reason)})
-    return pd.DataFrame(records)
+    columns = ["concept", "dynamics", "method", "feature", "null", *Estimate._fields, "reason"]
+    return pd.DataFrame(records).reindex(columns=columns)
 
 
 def recovered_shares(recovery: pd.DataFrame) -> pd.DataFrame:

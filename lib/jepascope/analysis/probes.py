@@ -32,6 +32,7 @@ from jepascope.analysis.stats import (
 PENALTIES = (1000.0, 30.0, 1.0)
 CONTROLS = 3
 MAX_NEWTON = 30
+RESULT_FIELDS = ("null", "null_low", "null_high", "p", "control", "selectivity", "positives", "penalty", "reason")
 TOLERANCE = 1e-5
 
 
@@ -256,7 +257,9 @@ def probe_table(
             else:
                 found, scores[name][:, q] = _row(result), result.scores
             records.append({"representation": name, "target": target, **found})
-    return ProbeTable(pd.DataFrame(records), scores)
+    # All columns, also when no target could be computed.
+    columns = ["representation", "target", *Estimate._fields, *RESULT_FIELDS]
+    return ProbeTable(pd.DataFrame(records).reindex(columns=columns), scores)
 
 
 def mean_auroc(

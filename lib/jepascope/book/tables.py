@@ -34,8 +34,8 @@ def split_table(index: pd.DataFrame) -> pd.DataFrame:
 
 
 def probes_of(table: pd.DataFrame, representation: str) -> pd.DataFrame:
-    """The computable probes on one representation, best first within each family."""
-    rows = table[(table["representation"] == representation) & table["value"].notna()]
+    """The probes on one representation, best first within each family."""
+    rows = table[table["representation"] == representation]
     rows = rows.sort_values(["family", "value"], ascending=False).rename(columns={"value": "AUROC"})
     integers = {name: rows[name].astype(int) for name in ("positives", "n_patients")}
     return rows[["family", "target", "AUROC", "low", "high", "null", "selectivity"]].assign(**integers)

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
+import pandas as pd
 
 from jepascope import params
 from jepascope.analysis.codes import bag_of_codes, principal_codes
@@ -47,6 +48,16 @@ def probe_concepts(
     write_tensors(folder / "scores.safetensors", {**scores, "labels": labels, "patients": patients[test]})
 
 
+def load_computed(folder: Path, family: str | None = None) -> pd.DataFrame:
+    """The probes, of one family or of all, that could be computed. Raises NotComputable, with a reason, if none."""
+    table = read_table(folder / "table.parquet")
+    wanted = table if family is None else table[table["family"] == family]
+    computed = wanted[wanted["value"].notna()]
+    if computed.empty:
+        raise NotComputable(str(wanted["reason"].iloc[0]))
+    return computed
+
+
 class Family(NamedTuple):
     """Held-out scores of one family of probes, for means over the family: the computable targets only."""
 
@@ -56,13 +67,11 @@ class Family(NamedTuple):
 
 
 def load_family(folder: Path, family: str) -> Family:
-    """Read a family's scores. Raises NotComputable when none of its targets could be computed."""
+    """Read the scores of a family's targets that every representation has. Raises NotComputable if there are none."""
     table, arrays = read_table(folder / "table.parquet"), read_tensors(folder / "scores.safetensors")
-    per_target = table.pivot(index="target", columns="representation", values="value")
-    targets = list(dict.fromkeys(table["target"]))
-    wanted = set(table.loc[table["family"] == family, "target"])
-    columns = [q for q, target in enumerate(targets) if target in wanted and per_target.loc[target].notna().all()]
+    found = load_computed(folder, family).groupby("target").size() == table["representation"].nunique()
+    columns = [q for q, target in enumerate(dict.fromkeys(table["target"])) if found.get(target, False)]
     if not columns:
-        raise NotComputable(str(table.loc[table["family"] == family, "reason"].iloc[0]))
+        raise NotComputable("no target could be computed on every representation")
     scores = {name.removeprefix("scores "): a[:, columns] for name, a in arrays.items() if name.startswith("scores ")}
     return Family(scores, arrays["labels"][:, columns].astype(bool), arrays["patients"])
