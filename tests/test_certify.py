@@ -105,7 +105,7 @@ def test_the_oracle_reads_the_labels_it_drew_and_ineligible_rows_stay_out():
     found = certify.oracle_auroc(risk, labels, np.arange(3000) // 3, HOW, rng)
     assert found.low < 5 / 6 < found.high  # P(u > v), u ~ Beta(2, 1), v ~ Beta(1, 2), is 5/6
     assert found.n_rows == 2700
-    with pytest.raises(NotComputable, match="0 patients with the label"):
+    with pytest.raises(NotComputable, match="patients with the label: 0"):
         certify.oracle_auroc(risk, 0 * labels, np.arange(3000) // 3, HOW, rng)
 
 

@@ -139,3 +139,13 @@ def test_a_mistake_at_the_command_line_is_answered_in_one_message(
     assert done.returncode != 0
     assert message in done.stderr
     assert not list(project.glob("runs/*/*/*/results.json"))
+
+
+def test_a_book_that_mixes_data_tiers_is_refused(ci_book: Path) -> None:
+    results = ci_book / "runs" / "ci" / "1" / "03_training" / "results.json"
+    text = results.read_text()
+    results.write_text(text.replace('"tier": "synthetic"', '"tier": "credentialed"'))
+    done = jepascope(ci_book, "build", "--profile", "ci")
+    results.write_text(text)
+    assert done.returncode != 0
+    assert "mixes data tiers ['credentialed', 'synthetic']" in done.stderr

@@ -27,25 +27,6 @@ class Objects(NamedTuple):
     e: np.ndarray  # float32 [M, D] = z[target_rows] - z_hat
 
 
-class Predictions(NamedTuple):
-    """One split's M' predictions with what they are held against."""
-
-    z: np.ndarray  # [M', D], the targets
-    z_hat: np.ndarray  # [M', D]
-    z_previous: np.ndarray  # [M', D], the encounter before each target
-    mean: np.ndarray  # [D], of z over training patients
-    patients: np.ndarray  # [M']
-
-
-def predictions(objects: Objects, split: str) -> Predictions:
-    """Select the predictions of one split ("test"), with their references."""
-    kept = (objects.index["split"] == split).to_numpy()[objects.target_rows]
-    rows = objects.target_rows[kept]
-    mean = objects.z[(objects.index["split"] == "train").to_numpy()].mean(axis=0)
-    patients = objects.index["subject_id"].to_numpy()[rows]
-    return Predictions(objects.z[rows], objects.z_hat[kept], objects.z[rows - 1], mean, patients)
-
-
 def embed(model: JEPA, encounters: Encounters) -> Objects:
     """Compute the objects of every encounter, in eval mode and without gradient, on the model's device."""
     cohort = pack(encounters).to(next(model.parameters()).device)

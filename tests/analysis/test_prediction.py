@@ -17,61 +17,58 @@ def planted(n_patients=120, rows=5, seed=0):
     patients = np.repeat(np.arange(n_patients), rows)
     effect = rng.normal(size=(n_patients, 8))[patients]
     z, z_previous = (effect + rng.normal(size=effect.shape) for _ in range(2))
-    return z, effect, z_previous, patients
+    return prediction.Predictions(z, effect, z_previous, np.zeros(8), patients)
 
 
 def test_skill_by_hand():
     z = np.array([[1.0, 0.0], [0.0, 2.0], [2.0, 2.0]])
     z_hat = np.array([[1.0, 1.0], [0.0, 2.0], [2.0, 0.0]])  # squared errors 1, 0, 4
-    rng = np.random.default_rng(0)
-    over_mean = prediction.skill_over_mean(z, z_hat, np.zeros(2), np.arange(3), HOW, rng)
-    assert over_mean.value == pytest.approx(1 - 5 / 13)
-    previous = np.ones((3, 2))  # squared distances 1, 2, 2
-    over_persistence = prediction.skill_over_persistence(z, z_hat, previous, np.arange(3), HOW, rng)
-    assert over_persistence.value == pytest.approx(1 - 5 / 5)
+    previous = np.ones((3, 2))  # squared distances 1, 2, 2; to the mean 0: 1, 4, 8
+    made = prediction.Predictions(z, z_hat, previous, np.zeros(2), np.arange(3))
+    skill = prediction.prediction_skill(made, HOW, np.random.default_rng(0))
+    assert skill.over_mean.value == pytest.approx(1 - 5 / 13)
+    assert skill.over_persistence.value == pytest.approx(1 - 5 / 5)
 
 
-def test_the_patient_effect_has_its_known_skill_over_each_reference():
-    z, effect, z_previous, patients = planted()
-    skill = prediction.prediction_skill(z, effect, z_previous, np.zeros(8), patients, HOW, np.random.default_rng(0))
+def test_the_patient_effect_has_its_known_skill_over_each_reference_and_anothers_has_none():
+    made, rng = planted(), np.random.default_rng(0)
+    skill = prediction.prediction_skill(made, HOW, rng)
     assert skill.over_mean.low < 0.5 < skill.over_mean.high
     assert skill.over_persistence.low < 0.5 < skill.over_persistence.high  # persistence errs by 2 noises
-    assert skill.shuffled.high < 0  # another's effect adds variance: about -0.5
+    null = prediction.prediction_skill(prediction.of_another_patient(made, rng), HOW, rng)
+    assert null.over_mean.high < 0  # another's effect adds variance: about -0.5
 
 
-def test_a_constant_prediction_scores_the_same_when_shuffled():
-    z, _, _, patients = planted()
-    constant = np.full_like(z, 0.1)
-    real = prediction.skill_over_mean(z, constant, np.zeros(8), patients, HOW, np.random.default_rng(0))
-    null = prediction.shuffled_skill(z, constant, np.zeros(8), patients, HOW, np.random.default_rng(0))
-    assert null.value == pytest.approx(real.value, abs=0.01)
+def test_a_constant_prediction_scores_the_same_when_it_is_another_patients():
+    made = planted()._replace(z_hat=np.full((600, 8), 0.1))
+    other = prediction.of_another_patient(made, np.random.default_rng(0))
+    values = [prediction.prediction_skill(m, HOW, np.random.default_rng(0)).over_mean.value for m in (made, other)]
+    assert values[0] == pytest.approx(values[1])
 
 
-def test_shuffled_skill_never_uses_a_patients_own_prediction():
+def test_nobody_keeps_her_own_prediction():
     patients = np.repeat(np.arange(30), 4)
-    z = np.eye(30)[patients]  # each patient her own axis: another's perfect prediction errs by 2, the mean 0 by 1
+    z = np.eye(30)[patients]  # each patient her own axis
+    made = prediction.Predictions(z, z, z, np.zeros(30), patients)
     for seed in range(10):
-        null = prediction.shuffled_skill(z, z, np.zeros(30), patients, HOW, np.random.default_rng(seed))
-        assert null.value == pytest.approx(-1)
+        other = prediction.of_another_patient(made, np.random.default_rng(seed))
+        assert not (other.z_hat.argmax(axis=1) == patients).any()
 
 
 def test_twin_difference_is_the_difference_of_skills_and_paired():
-    z, effect, z_previous, patients = planted()
-    rng = np.random.default_rng
-    ours = prediction.skill_over_mean(z, effect, np.zeros(8), patients, HOW, rng(0))
-    theirs = prediction.skill_over_mean(3 * z, 3 * z_previous, np.zeros(8), patients, HOW, rng(0))
-    both = prediction.skill_over_twin(
-        (z, effect, np.zeros(8)), (3 * z, 3 * z_previous, np.zeros(8)), patients, HOW, rng(0)
-    )
+    made = planted()
+    twin = made._replace(z=3 * made.z, z_hat=3 * made.z_previous)
+    ours, theirs = (prediction.prediction_skill(m, HOW, np.random.default_rng(0)).over_mean for m in (made, twin))
+    both = prediction.skill_over_twin(made, twin, HOW, np.random.default_rng(0))
     assert both.value == pytest.approx(ours.value - theirs.value)
-    itself = prediction.skill_over_twin((z, effect, np.zeros(8)), (z, effect, np.zeros(8)), patients, HOW, rng(0))
+    itself = prediction.skill_over_twin(made, made, HOW, np.random.default_rng(0))
     assert itself[:3] == pytest.approx((0, 0, 0))
 
 
 def test_rows_that_differ_or_too_few_patients_are_refused():
-    z, effect, _, patients = planted()
-    rng = np.random.default_rng(0)
+    made, rng = planted(), np.random.default_rng(0)
+    fewer = prediction.Predictions(*(x[:15] for x in made[:3]), made.mean, made.patients[:15])
     with pytest.raises(ValueError, match="same target rows"):
-        prediction.skill_over_twin((z, effect, np.zeros(8)), (z[1:], effect[1:], np.zeros(8)), patients, HOW, rng)
+        prediction.skill_over_twin(made, fewer, HOW, rng)
     with pytest.raises(NotComputable, match="3 patients, 20 needed"):
-        prediction.skill_over_mean(z[:15], effect[:15], np.zeros(8), patients[:15], Inference(), rng)
+        prediction.prediction_skill(fewer, Inference(), rng)

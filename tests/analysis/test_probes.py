@@ -97,7 +97,7 @@ def test_the_table_keeps_what_could_not_be_computed_with_its_reason():
     table = found.table.set_index(["representation", "target"])
     assert table.loc[("z", "read"), "value"] > 0.8 > table.loc[("noise", "read"), "value"]
     assert np.isnan(table.loc[("z", "rare"), "value"])
-    assert "1 patients with the label, 5 needed" in table.loc[("z", "rare"), "reason"]
+    assert "patients with the label: 1, 5 needed" in table.loc[("z", "rare"), "reason"]
     assert np.isnan(found.scores["z"][:, 2]).all()
     for q, name in enumerate(("read", "none")):
         assert auroc(found.scores["z"][:, q], targets[name][test]) == table.loc[("z", name), "value"]

@@ -196,7 +196,7 @@ def test_q_values_by_hand_and_untested_stay_out():
         (lambda r: stats.bootstrap_mean(np.ones(6), np.ones(6), 50, 0.95, r), "1 patients, 2 needed"),
         (lambda r: stats.bootstrap_mean(np.ones(6), np.arange(6) % 3, 50, 0.95, r, 20), "3 patients, 20 needed"),
         (lambda r: stats.weighted_auroc(np.arange(5.0), np.zeros(5)), "0 positive and 5 negative"),
-        (lambda r: stats.require_carriers(np.eye(1, 9)[0], np.arange(9), 3), "1 patients with the label, 3 needed"),
+        (lambda r: stats.require_carriers(np.eye(1, 9)[0], np.arange(9), 3), "patients with the label: 1, 3 needed"),
         (lambda r: stats.grouped_folds(np.arange(3), 5, r), "3 patients, 5 needed"),
         (lambda r: stats.patient_permutation(lambda rows: rows[:, 0], np.ones(5), 20, r), "1 patients, 2 needed"),
     ],

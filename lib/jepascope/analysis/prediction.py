@@ -12,12 +12,21 @@ import numpy as np
 from jepascope.analysis.stats import Estimate, Inference, bootstrap_of_sums, permuted_rows
 
 
+class Predictions(NamedTuple):
+    """M predictions with what they are held against, aligned on the encounter that is predicted."""
+
+    z: np.ndarray  # [M, D], the targets
+    z_hat: np.ndarray  # [M, D]
+    z_previous: np.ndarray  # [M, D], the encounter before each target
+    mean: np.ndarray  # [D], of z over training patients
+    patients: np.ndarray  # [M]
+
+
 class PredictionSkill(NamedTuple):
-    """Skill of ẑ against three references, and what ẑ of another patient would score over the mean."""
+    """Skill of ẑ against two references."""
 
     over_mean: Estimate
     over_persistence: Estimate
-    shuffled: Estimate  # the null of over_mean
 
 
 def squared_error(x: np.ndarray, y: np.ndarray) -> np.ndarray:
@@ -34,80 +43,41 @@ def _skill(
     )
 
 
-def skill_over_mean(
-    z: np.ndarray, z_hat: np.ndarray, mean: np.ndarray, patients: np.ndarray, how: Inference, rng: np.random.Generator
-) -> Estimate:
-    """1 − ‖z − ẑ‖² / ‖z − μ‖², μ [D] from training patients: R² around the test mean would grant ẑ a free fit.
+def prediction_skill(made: Predictions, how: Inference, rng: np.random.Generator) -> PredictionSkill:
+    """Skill over the mean, 1 − ‖z − ẑ‖² / ‖z − μ‖², and over persistence, 1 − ‖z − ẑ‖² / ‖z − z_previous‖².
 
-    z, z_hat [M, D] on the same target rows, patients [M]. Raises NotComputable under `how.min_patients`.
+    μ comes from training patients: R² around the test mean would grant ẑ a free fit. Persistence is a reference because
+    chronic patients repeat themselves, and copying scores well. Raises NotComputable under `how.min_patients`.
     """
-    return _skill(squared_error(z, z_hat), squared_error(z, mean), patients, how, rng)
+    error = squared_error(made.z, made.z_hat)
+    references = (squared_error(made.z, made.mean), squared_error(made.z, made.z_previous))
+    return PredictionSkill(*(_skill(error, reference, made.patients, how, rng) for reference in references))
 
 
-def skill_over_persistence(
-    z: np.ndarray,
-    z_hat: np.ndarray,
-    z_previous: np.ndarray,
-    patients: np.ndarray,
-    how: Inference,
-    rng: np.random.Generator,
-) -> Estimate:
-    """1 − ‖z − ẑ‖² / ‖z − z_previous‖²: chronic patients repeat themselves, and copying scores well over the mean.
+def of_another_patient(made: Predictions, rng: np.random.Generator) -> Predictions:
+    """Exchange each ẑ for one made for *another* patient of like record length: the null of every skill.
 
-    z_previous [M, D] is z of the encounter before each target. Raises NotComputable under `how.min_patients`.
+    Shrinkage and record length score by themselves; what is left is what ẑ knows about this patient. Nobody keeps her
+    own. Raises NotComputable for a single patient.
     """
-    return _skill(squared_error(z, z_hat), squared_error(z, z_previous), patients, how, rng)
+    return made._replace(z_hat=made.z_hat[permuted_rows(made.patients, 1, rng)[0]])
 
 
-def shuffled_skill(
-    z: np.ndarray, z_hat: np.ndarray, mean: np.ndarray, patients: np.ndarray, how: Inference, rng: np.random.Generator
-) -> Estimate:
-    """Skill over the mean of ẑ from *another* patient of like record length: shrinkage and record length score alone.
-
-    One shuffle, in which nobody keeps her own. Raises NotComputable under `how.min_patients`.
-    """
-    rows = permuted_rows(patients, 1, rng)[0]
-    return skill_over_mean(z, z_hat[rows], mean, patients, how, rng)
-
-
-def prediction_skill(
-    z: np.ndarray,
-    z_hat: np.ndarray,
-    z_previous: np.ndarray,
-    mean: np.ndarray,
-    patients: np.ndarray,
-    how: Inference,
-    rng: np.random.Generator,
-) -> PredictionSkill:
-    """All of the above on one set of rows: z, z_hat, z_previous [M, D] aligned on the target, mean [D]."""
-    return PredictionSkill(
-        skill_over_mean(z, z_hat, mean, patients, how, rng),
-        skill_over_persistence(z, z_hat, z_previous, patients, how, rng),
-        shuffled_skill(z, z_hat, mean, patients, how, rng),
-    )
-
-
-def skill_over_twin(
-    trained: tuple[np.ndarray, np.ndarray, np.ndarray],
-    twin: tuple[np.ndarray, np.ndarray, np.ndarray],
-    patients: np.ndarray,
-    how: Inference,
-    rng: np.random.Generator,
-) -> Estimate:
+def skill_over_twin(trained: Predictions, twin: Predictions, how: Inference, rng: np.random.Generator) -> Estimate:
     """Skill over the mean, trained minus untrained twin, paired by draw: a random encoder's ẑ has skill as well.
 
-    trained and twin are (z, z_hat, mean) each in its own space, on the same target rows; patients [M].
-    Raises ValueError if the rows differ in number, NotComputable under `how.min_patients`.
+    Each in its own space, on the same target rows. Raises ValueError if the rows differ, NotComputable under
+    `how.min_patients`.
     """
-    if len({len(array) for array in (*trained[:2], *twin[:2], patients)}) > 1:
+    if not np.array_equal(trained.patients, twin.patients):
         raise ValueError("trained and twin must hold the same target rows: take both from one set of encounters")
     # SSE and SST of the trained model, then of the twin: [M] each.
-    columns = [squared_error(z, other) for z, z_hat, mean in (trained, twin) for other in (z_hat, mean)]
+    columns = [squared_error(made.z, other) for made in (trained, twin) for other in (made.z_hat, made.mean)]
     return bootstrap_of_sums(
         # (1 − SSE/SST) − (1 − SSE'/SST')
         lambda s: s[:, 2] / s[:, 3] - s[:, 0] / s[:, 1],
         np.stack(columns, axis=1),
-        patients,
+        trained.patients,
         how.bootstrap,
         how.level,
         rng,

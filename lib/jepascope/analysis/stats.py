@@ -71,7 +71,7 @@ def require_carriers(labels: np.ndarray, patients: np.ndarray, need: int) -> Non
     for state, name in ((True, "with"), (False, "without")):
         found = len(np.unique(np.asarray(patients)[np.asarray(labels, bool) == state]))
         if found < need:
-            raise NotComputable(f"{found} patients {name} the label, {need} needed")
+            raise NotComputable(f"patients {name} the label: {found}, {need} needed")
 
 
 def bootstrap_counts(n_patients: int, draws: int, rng: np.random.Generator) -> np.ndarray:

@@ -38,13 +38,14 @@ def verdict_badge(verdict: str) -> str:
 
 def claim_box(claim: Claim) -> str:
     """A claim as the first thing a reader sees: statement, number with interval, null, twin, n, verdict."""
+    head = f"{claim.statement}. {verdict_badge(claim.verdict())}"
+    if isinstance(claim.estimate, NotHere):
+        return f'<div class="claim">\n\n{head}\n\n</div>'
     facts = [f"**{interval(claim.estimate)}**", f"{claim.null_name}: {interval(claim.null)}"]
     if claim.untrained is not None:
         facts.append(f"untrained twin: {interval(claim.untrained)}")
-    if not isinstance(claim.estimate, NotHere):
-        facts.append(f"{claim.estimate.n_rows:,} encounters of {claim.estimate.n_patients:,} patients")
-    body = " · ".join(facts)
-    return f'<div class="claim">\n\n{claim.statement}. {verdict_badge(claim.verdict())}<br>\n{body}\n\n</div>'
+    facts.append(f"{claim.estimate.n_rows:,} encounters of {claim.estimate.n_patients:,} patients")
+    return f'<div class="claim">\n\n{head}<br>\n{" · ".join(facts)}\n\n</div>'
 
 
 def figure_block(name: str, png: str, caption: str, alt: str) -> str:

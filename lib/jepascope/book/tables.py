@@ -42,9 +42,8 @@ def probes_of(table: pd.DataFrame, representation: str) -> pd.DataFrame:
 
 
 def not_computed(table: pd.DataFrame) -> str:
-    """Name the probes that the data can't support, each with its reason."""
-    rows = table[table["value"].isna()].drop_duplicates("target")
-    return "; ".join(f"{row.target} ({row.reason})" for row in rows.itertuples()) or "none"
+    """Name the probes that the data can't support; the reasons stand in the stored table."""
+    return ", ".join(table.loc[table["value"].isna(), "target"].drop_duplicates()) or "none"
 
 
 def claims_overview(results: Iterable[Path]) -> str:

@@ -52,15 +52,9 @@ def dictionary_agreement(shares: pd.DataFrame) -> Figure:
 def map_of_z(xy: np.ndarray, groups: dict[str, np.ndarray], cluster: np.ndarray) -> Figure:
     """The map [N, 2], coloured by cluster and by a few groups (bool [N] each). For looking: no claim rests on it."""
     figure, axes = panels(columns=1 + len(groups), height=2.3)
-    axes[0].scatter(
-        xy[:, 0],
-        xy[:, 1],
-        c=np.where(cluster < 0, np.nan, cluster),
-        cmap="tab20",
-        s=2,
-        linewidths=0,
-        plotnonfinite=True,
-    )
+    inside = cluster >= 0
+    axes[0].scatter(xy[~inside, 0], xy[~inside, 1], color="#DDDDDD", s=2, linewidths=0)
+    axes[0].scatter(xy[inside, 0], xy[inside, 1], c=cluster[inside], cmap="tab20", s=2, linewidths=0)
     axes[0].set_title(f"{cluster.max() + 1} clusters")
     for panel, (name, member) in zip(axes[1:], groups.items(), strict=True):
         panel.scatter(xy[~member, 0], xy[~member, 1], color="#DDDDDD", s=2, linewidths=0)

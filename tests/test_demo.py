@@ -1,0 +1,49 @@
+"""The MIMIC-IV demo, real records: chapters run, and say what eleven test patients can't support."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from jepascope.store import read_json
+from tests.conftest import copy_project, jepascope
+
+pytestmark = pytest.mark.demo
+
+
+@pytest.fixture(scope="module")
+def demo_project(demo: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A project in which chapters 1, 3 and 5 have run on the demo, for one seed."""
+    project = copy_project(tmp_path_factory.mktemp("demo") / "project")
+    root = ["--set", f"source.root={demo}"]
+    for arguments in (["01", *root], ["03", "--seed", "0"], ["05", "--seed", "0"]):
+        done = jepascope(project, "run", *arguments, "--profile", "mimic_demo")
+        assert done.returncode == 0, done.stderr[-4000:]
+    return project / "runs" / "mimic_demo"
+
+
+def test_all_encounters_are_there_and_stamped_as_demo(demo_project: Path) -> None:
+    result = read_json(demo_project / "all" / "01_extraction" / "results.json")
+    assert result["tier"] == "demo"
+    assert result["values"]["encounters"] == 275
+    assert result["values"]["patients"] == 100
+
+
+def test_a_claim_that_too_few_patients_carry_is_not_computed_and_the_page_says_why(demo_project: Path) -> None:
+    for chapter in ("03_training", "05_z_characterisation"):
+        claims = read_json(demo_project / "0" / chapter / "results.json")["claims"]
+        assert claims
+        assert all(claim["verdict"].startswith("not computable here: ") for claim in claims)
+    page = (demo_project / "0" / "05_z_characterisation" / "executed.ipynb").read_text()
+    assert "Figure probe groups: not computable here: " in page
+
+
+def test_no_identifier_of_a_patient_or_an_admission_is_on_a_page(demo_project: Path, demo: Path) -> None:
+    import gzip
+
+    with gzip.open(demo / "hosp" / "admissions.csv.gz", "rt") as file:
+        identifiers = {cell for line in list(file)[1:] for cell in line.split(",")[:2]}
+    for page in demo_project.glob("*/*/executed.ipynb"):
+        text = page.read_text()
+        assert not [identifier for identifier in identifiers if identifier in text], page
