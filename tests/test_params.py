@@ -46,6 +46,9 @@ def test_a_missing_profile_lists_the_known_ones() -> None:
 
 def test_a_seeds_override_reaches_that_seed_only(tmp_path: Path) -> None:
     file = tmp_path / "p.yaml"
-    file.write_text(yaml.safe_dump({"profile": "p", "seeds": [0, 1], "overrides": {1: {"training": {"epochs": 3}}}}))
+    change = {"training": {"epochs": 3}}
+    file.write_text(yaml.safe_dump({"profile": "p", "seeds": [0, 1], "overrides": {1: change}}))
     default = Profile(profile="p").training.epochs
     assert [load_profile(file, seed=seed).training.epochs for seed in (None, 0, 1)] == [default, default, 3]
+    injected = {"overrides": {"1": change}}  # as papermill hands it over
+    assert load_profile(file, injected, seed=1).training.epochs == 3

@@ -16,6 +16,8 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 Share = Annotated[float, Field(ge=0, le=1)]
 Positive = Annotated[int, Field(ge=1)]
+# papermill writes the keys of a mapping as text
+SeedKey = Annotated[int, Field(ge=0, strict=False)]
 
 
 class ParameterError(ValueError):
@@ -164,7 +166,7 @@ class Profile(Section):
     statistics: Statistics = Statistics()
     sae: Sae = Sae()
     map: Map = Map()
-    overrides: dict[int, dict[str, dict[str, Any]]] = Field({}, description="seed → section → parameter → value")
+    overrides: dict[SeedKey, dict[str, dict[str, Any]]] = Field({}, description="seed → section → parameter → value")
 
 
 SECTIONS = tuple(
