@@ -7,7 +7,7 @@
 import json
 import sys
 
-from jepascope.book.chapter import resolved_parameters
+from jepascope.book.chapter import outside, resolved_parameters
 from jepascope.book.notebooks import read_book
 from jepascope.closure import closure
 from jepascope.params import load_profile
@@ -39,9 +39,9 @@ def sources(wildcards):
 
 
 def parameters(wildcards):
-    seed = None if wildcards.seed == "all" else int(wildcards.seed)
-    values = resolved_parameters(BOOK.find(wildcards.chapter), load_profile(PROFILE, seed=seed))
-    return json.dumps(values, sort_keys=True, default=str)
+    chapter, seed = BOOK.find(wildcards.chapter), None if wildcards.seed == "all" else int(wildcards.seed)
+    profile = load_profile(PROFILE, {"seeds": SEEDS}, seed)
+    return json.dumps([resolved_parameters(chapter, profile), outside(chapter, profile)], sort_keys=True)
 
 
 rule book:
@@ -57,6 +57,6 @@ rule chapter:
         "runs/" + PROFILE + "/{seed}/{chapter}/done.json",
     params:
         values=parameters,
-        seed=lambda wildcards: "" if wildcards.seed == "all" else f"--seed {wildcards.seed}",
+        seed=lambda wildcards: f"--seeds {config['seeds']}" if wildcards.seed == "all" else f"--seed {wildcards.seed}",
     shell:
-        "{sys.executable} -m jepascope run {wildcards.chapter} --profile " + PROFILE + " {params.seed} --if-needed"
+        "{sys.executable:q} -m jepascope run {wildcards.chapter} --profile " + PROFILE + " {params.seed} --if-needed"

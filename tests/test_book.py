@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from jepascope.book.notebooks import ChapterError, read_book, read_chapter, read_notebook
+from jepascope.book.notebooks import ChapterError, parse_notebook, read_book, read_chapter
 from jepascope.book.pages import glued_keys
 from jepascope.params import project_root
 
@@ -20,11 +20,11 @@ LIBRARY = sorted((ROOT / "lib").rglob("*.py"))
 
 
 def cells(chapter) -> list[str]:
-    return [cell.source for cell in read_notebook(chapter.path).cells if cell.cell_type == "code"]
+    return [cell.source for cell in parse_notebook(chapter.text).cells if cell.cell_type == "code"]
 
 
 def prose(chapter) -> str:
-    text = "\n".join(cell.source for cell in read_notebook(chapter.path).cells if cell.cell_type == "markdown")
+    text = "\n".join(cell.source for cell in parse_notebook(chapter.text).cells if cell.cell_type == "markdown")
     return re.sub(r"\$\$.*?\$\$|```.*?```|\{[\w:]+\}`[^`]*`|\$[^$]*\$", " ", text, flags=re.DOTALL)
 
 

@@ -24,6 +24,7 @@ def package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     for name, text in files.items():
         (root / name).write_text(text)
     monkeypatch.setattr(closure, "PACKAGE", root)
+    closure.text_of.cache_clear()
     return root
 
 
@@ -35,8 +36,11 @@ def test_the_closure_follows_imports_through_packages_and_late_imports_and_takes
 def test_the_fingerprint_moves_with_what_is_reached_and_with_nothing_else(package: Path) -> None:
     before = closure.code_fingerprint("import jepascope.a")
     (package / "d.py").write_text("x = 2")
+    closure.text_of.cache_clear()
     assert closure.code_fingerprint("import jepascope.a") == before
     (package / "room" / "sql" / "q.sql").write_text("select 2")
+    assert closure.code_fingerprint("import jepascope.a") == before  # as this process first saw it
+    closure.text_of.cache_clear()
     assert closure.code_fingerprint("import jepascope.a") != before
 
 

@@ -12,16 +12,9 @@ from pathlib import Path
 import pytest
 
 from jepascope.store import read_json
-from tests.conftest import copy_project, jepascope
+from tests.conftest import copy_project, jepascope, values
 
 CHAPTERS = ["01_extraction", "03_training", "05_z_characterisation", "12_across_seeds", "13_certification", "index"]
-
-
-def values(project: Path, profile: str = "ci") -> dict[str, dict]:
-    """All recorded values and claims of a run, without when and how fast."""
-    files = sorted((project / "runs" / profile).glob("*/*/results.json"))
-    results = {str(file.relative_to(project)): read_json(file) for file in files}
-    return {name: {"values": result["values"], "claims": result["claims"]} for name, result in results.items()}
 
 
 def modified(project: Path, pattern: str) -> dict[str, int]:
@@ -44,13 +37,13 @@ def test_every_claim_has_a_row_for_each_seed_with_interval_null_and_patients(ci_
             assert claim["estimate"]["low"] <= claim["estimate"]["value"] <= claim["estimate"]["high"]
             assert claim["estimate"]["n_patients"] > 0
             assert claim["null"] is not None
-    assert len(seeds) == 9
+    assert len(seeds) == 12
     assert all(found == {0, 1} for found in seeds.values())
 
 
 def test_the_ledger_prints(ci_book: Path) -> None:
     printed = jepascope(ci_book, "claims", "--profile", "ci").stdout.splitlines()
-    assert len(printed) == 18
+    assert len(printed) == 24
     assert any("Shock concepts are at chance in ẑ" in line for line in printed)
 
 
@@ -83,7 +76,7 @@ def test_killed_three_times_the_run_ends_with_the_same_numbers(ci_book: Path, tm
         assert not (project / "runs/ci/all/index/results.json").exists()
     done = jepascope(project, "run", "--profile", "ci")
     assert done.returncode == 0, done.stderr[-4000:]
-    assert values(project) == values(ci_book)
+    assert values(project) == read_json(ci_book / "unbroken.json")
 
 
 def test_editing_prose_executes_that_page_and_trains_nothing(ci_book: Path) -> None:
@@ -109,6 +102,24 @@ def test_editing_one_seeds_parameters_touches_that_seed_and_what_collects_all_se
     assert not {name for name in moved if name.startswith("0/") or name == "1/03_training"}
 
 
+def test_an_experiment_with_a_changed_parameter_is_replaced_by_the_next_run_of_the_book(ci_book: Path) -> None:
+    results = ci_book / "runs" / "ci" / "0" / "05_z_characterisation" / "results.json"
+    before = read_json(results)["values"]
+    done = jepascope(ci_book, "run", "05", "--profile", "ci", "--seed", "0", "--set", "sae.features=16")
+    assert done.returncode == 0, done.stderr[-4000:]
+    assert read_json(results)["values"]["features"] == 16
+    assert jepascope(ci_book, "run", "--profile", "ci").returncode == 0
+    assert read_json(results)["values"] == before
+
+
+def test_other_seeds_than_the_profiles_are_collected_too(ci_book: Path) -> None:
+    done = jepascope(ci_book, "run", "--profile", "ci", "--seeds", "0")
+    assert done.returncode == 0, done.stderr[-4000:]
+    assert read_json(ci_book / "runs/ci/all/12_across_seeds/results.json")["values"]["seeds"] == 1
+    claims = read_json(ci_book / "runs/ci/all/13_certification/results.json")["claims"]
+    assert {claim["seed"] for claim in claims} == {0}
+
+
 def test_papermill_alone_runs_a_chapter_from_its_source(ci_book: Path, tmp_path: Path) -> None:
     out = tmp_path / "out.ipynb"
     command = ["book/05_z_characterisation.md", str(out), "-f", "params/ci.yaml", "-p", "seed", "1"]
@@ -123,6 +134,8 @@ def test_papermill_alone_runs_a_chapter_from_its_source(ci_book: Path, tmp_path:
         (["run", "01", "--profile", "nobody"], "no profile 'nobody'"),
         (["run", "01", "--profile", "ci", "--set", "extraction.min_agee=3"], "did you mean 'min_age'"),
         (["run", "05", "--profile", "ci"], "needs --seed"),
+        (["run", "05", "--profile", "ci", "--seed", "0", "--set", "training.epochs=9"], "doesn't depend on 'training'"),
+        (["run", "--profile", "ci", "--seeds", "4-2"], "names no seed"),
         (["run", "01", "--profile", "ci", "--seed", "1"], "leave --seed out"),
         (["run", "77", "--profile", "ci"], "names 0 chapters"),
         (["run", "01", "--profile", "ci", "--set", "source.kind=mimic", "--set", "source.root=nowhere"], "nowhere"),

@@ -14,7 +14,13 @@ import pandas as pd
 from sklearn.decomposition import PCA
 
 from jepascope.analysis import sae
-from jepascope.analysis.probes import mean_auroc, mean_auroc_null, probe_table
+from jepascope.analysis.probes import (
+    mean_auroc,
+    mean_auroc_difference,
+    mean_auroc_difference_null,
+    mean_auroc_null,
+    probe_table,
+)
 from jepascope.analysis.stats import (
     Estimate,
     Inference,
@@ -45,10 +51,14 @@ class Truth(NamedTuple):
 
 
 class ConceptProbes(NamedTuple):
-    """What each space says about each concept, and each family of concepts with a joint interval."""
+    """What each space says about each concept, and each family of concepts with a joint interval.
+
+    `gains`: what training added to z, family by family, as the paired difference to the untrained twin.
+    """
 
     concepts: pd.DataFrame  # concept, dynamics, representation, value, low, high, null, ...
     families: pd.DataFrame  # dynamics, representation, concepts, value, low, high, null, null_low, null_high, ...
+    gains: pd.DataFrame  # dynamics, value, low, high, null, ...
 
 
 class Certificate(NamedTuple):
@@ -105,8 +115,10 @@ def concept_probes(
     table = found.table.rename(columns={"target": "concept"})
     table.insert(1, "dynamics", table["concept"].map(dynamics))
     labels = truth.states[list(targets)].to_numpy()[test]
-    families = family_means(found.scores, labels, dynamics[list(targets)].to_numpy(), patients[test], how, rng)
-    return ConceptProbes(table, families)
+    kinds = dynamics[list(targets)].to_numpy()
+    families = family_means(found.scores, labels, kinds, patients[test], how, rng)
+    gains = training_gains(found.scores, labels, kinds, patients[test], how, rng)
+    return ConceptProbes(table, families, gains)
 
 
 def family_means(
@@ -150,6 +162,35 @@ def family_means(
         "p",
         "reason",
     ]
+    return pd.DataFrame(records).reindex(columns=columns)
+
+
+def training_gains(
+    scores: dict[str, np.ndarray],
+    labels: np.ndarray,
+    dynamics: np.ndarray,
+    patients: np.ndarray,
+    how: Inference,
+    rng: np.random.Generator,
+) -> pd.DataFrame:
+    """Mean AUROC on z minus that on the twin's z, by dynamics: being read is no finding where the twin reads it too.
+
+    Arguments as in `family_means`, with spaces "z" and "twin z". Columns dynamics, value, low, high, null, ...
+    """
+    ours, theirs = scores["z"], scores["twin z"]
+    computable = np.isfinite(ours).all(axis=0) & np.isfinite(theirs).all(axis=0)  # [C]
+    records = []
+    for family in pd.unique(dynamics):
+        mine = computable & (dynamics == family)
+        arguments = (ours[:, mine], theirs[:, mine], labels[:, mine], patients, how, rng)
+        try:
+            estimate, null = mean_auroc_difference(*arguments), mean_auroc_difference_null(*arguments)
+        except NotComputable as reason:
+            records.append({"dynamics": family, "value": np.nan, "reason": str(reason)})
+            continue
+        nulls = {"null": null.value, "null_low": null.low, "null_high": null.high, "p": null.p}
+        records.append({"dynamics": family, **estimate._asdict(), **nulls, "reason": ""})
+    columns = ["dynamics", *Estimate._fields, "null", "null_low", "null_high", "p", "reason"]
     return pd.DataFrame(records).reindex(columns=columns)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import math
 import sys
 from collections.abc import Sequence
@@ -15,11 +16,11 @@ from jepascope.params import ParameterError, Synthetic, check, load_profile, pro
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Parse, run, and turn the errors a user can mend into one message and exit code 2."""
+    """Parse, run, and turn the errors a user can mend into one message and exit code 1."""
     options = _parser().parse_args(arguments)
     try:
         options.action(options)
-    except (ValueError, RuntimeError, FileNotFoundError, FileExistsError) as error:
+    except (ValueError, RuntimeError, OSError) as error:
         sys.exit(f"jepascope: {error}")
 
 
@@ -31,7 +32,7 @@ def _parser() -> argparse.ArgumentParser:
     run.add_argument("chapter", nargs="?", help="name or number of one chapter, e.g. 05; default: all")
     run.add_argument("--profile", default="synthetic", help="params/<profile>.yaml (default: %(default)s)")
     run.add_argument("--seed", type=int, help="one chapter: the seed to run it for")
-    run.add_argument("--seeds", type=_seeds, help="whole book: e.g. 0-4 or 0,3 (default: the profile's)")
+    run.add_argument("--seeds", type=_seeds, help="e.g. 0-4 or 0,3 (default: the profile's)")
     run.add_argument("--set", action="append", default=[], metavar="SECTION.NAME=VALUE", help="change a parameter")
     run.add_argument("--if-needed", action="store_true", help="leave a chapter that is up to date as it is")
     run.add_argument("--jobs", type=int, default=2, help="chapters at a time (default: %(default)s)")
@@ -69,7 +70,7 @@ def _run(options: argparse.Namespace) -> None:
 
     changes = _changes(options.set)
     if options.chapter is not None:
-        run_chapter(options.chapter, options.profile, options.seed, changes, options.if_needed)
+        run_chapter(options.chapter, options.profile, options.seed, options.seeds, changes, options.if_needed)
         return
     if changes or options.seed is not None:
         raise ParameterError("--set and --seed are for one chapter; for the whole book edit the profile or use --seeds")
@@ -79,13 +80,19 @@ def _run(options: argparse.Namespace) -> None:
 def _build(options: argparse.Namespace) -> None:
     from jepascope.book.build import build
 
-    build(options.profile, options.seeds or load_profile(options.profile).seeds)
+    for page in build(options.profile, options.seeds or load_profile(options.profile).seeds):
+        print(f"out of date: {page} (`jepascope run --profile {options.profile}` renews it)", file=sys.stderr)
 
 
 def _claims(options: argparse.Namespace) -> None:
     from jepascope.book.claims import read_ledger
+    from jepascope.book.notebooks import read_book
 
-    ledger = read_ledger(project_root() / "runs" / options.profile, load_profile(options.profile).seeds)
+    ledger = read_ledger(
+        project_root() / "runs" / options.profile,
+        [chapter.name for chapter in read_book().chapters],
+        load_profile(options.profile).seeds,
+    )
     if ledger.empty:
         raise ParameterError(f"no claims yet: `jepascope run --profile {options.profile}` makes them")
     for row in ledger.itertuples():
@@ -112,7 +119,8 @@ def _serve(options: argparse.Namespace) -> None:
     handler = functools.partial(SimpleHTTPRequestHandler, directory=str(folder))
     with ThreadingHTTPServer(("127.0.0.1", options.port), handler) as server:
         print(f"http://127.0.0.1:{server.server_port}/ (Ctrl-C stops)")
-        server.serve_forever()
+        with contextlib.suppress(KeyboardInterrupt):
+            server.serve_forever()
 
 
 def _changes(items: Sequence[str]) -> dict[str, dict[str, Any]]:
@@ -130,12 +138,18 @@ def _pair(item: str) -> tuple[str, Any]:
     name, equals, value = item.partition("=")
     if not equals:
         raise ParameterError(f"--set {item!r}: an equals sign is missing")
-    return name, yaml.safe_load(value)
+    try:
+        return name, yaml.safe_load(value)
+    except yaml.YAMLError as error:
+        raise ParameterError(f"--set {item!r}: the value is not valid YAML") from error
 
 
 def _seeds(text: str) -> list[int]:
     parts = [part.split("-") for part in text.split(",")]
-    return sorted({seed for part in parts for seed in range(int(part[0]), int(part[-1]) + 1)})
+    seeds = sorted({seed for part in parts for seed in range(int(part[0]), int(part[-1]) + 1)})
+    if not seeds:
+        raise argparse.ArgumentTypeError(f"{text!r} names no seed")
+    return seeds
 
 
 if __name__ == "__main__":

@@ -7,11 +7,18 @@ indirectly, and nothing else.
 from __future__ import annotations
 
 import ast
+import functools
 import hashlib
 from collections.abc import Iterable
 from pathlib import Path
 
 PACKAGE = Path(__file__).parent
+
+
+@functools.cache
+def text_of(file: Path) -> str:
+    """Read a source file as this process first saw it: an edit during a run must not sign results of the older code."""
+    return file.read_text()
 
 
 def module_file(name: str) -> Path | None:
@@ -50,14 +57,14 @@ def closure(source: str) -> list[Path]:
                 file = module_file(".".join(parts[:depth]))
                 if file is not None and file not in found:
                     found.add(file)
-                    waiting.append(file.read_text())
+                    waiting.append(text_of(file))
     queries = {query for file in found for query in file.parent.glob("sql/*.sql")}
     return sorted(found | queries)
 
 
 def code_fingerprint(source: str) -> str:
     """Hash the source together with its closure."""
-    return _hash([source, *(file.read_text() for file in closure(source))])
+    return _hash([source, *(text_of(file) for file in closure(source))])
 
 
 def _hash(texts: Iterable[str]) -> str:

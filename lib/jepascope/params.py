@@ -7,12 +7,13 @@ type or a value out of range raises `ParameterError`, which names the file, the 
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 Share = Annotated[float, Field(ge=0, le=1)]
 Positive = Annotated[int, Field(ge=1)]
@@ -166,6 +167,14 @@ class Profile(Section):
     statistics: Statistics = Statistics()
     sae: Sae = Sae()
     map: Map = Map()
+
+    @field_validator("seeds")
+    @classmethod
+    def _each_seed_once(cls, seeds: list[int]) -> list[int]:
+        if len(set(seeds)) < len(seeds):
+            raise ValueError("a seed stands twice")
+        return seeds
+
     overrides: dict[SeedKey, dict[str, dict[str, Any]]] = Field({}, description="seed → section → parameter → value")
 
 
@@ -190,7 +199,13 @@ def load_profile(profile: str | Path, injected: Mapping[str, Any] | None = None,
         raise ParameterError(f"there is no profile {profile!r}: {path} is missing or empty (known: {known})")
     if not isinstance(raw, dict):
         raise ParameterError(f"{path} must be a mapping of sections, found {type(raw).__name__}")
-    resolved = check(_merge(raw, injected or {}), path.name)
+    merged = _merge(raw, injected or {})
+    if injected and "seeds" in injected:  # another choice of seeds leaves other seeds' overrides without use
+        kept = merged.get("overrides", {}).items()
+        merged["overrides"] = {seed: change for seed, change in kept if str(seed) in map(str, merged["seeds"])}
+    resolved = check(merged, path.name)
+    if not isinstance(profile, Path) and resolved.profile != profile:
+        raise ParameterError(f"{path.name} says profile: {resolved.profile}; it must be the file's name, {profile}")
     override = resolved.overrides.get(seed, {}) if seed is not None else {}
     return check(_merge(resolved.model_dump(), override), path.name) if override else resolved
 
@@ -235,6 +250,8 @@ def _merge(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
 
 def _explain(fault: Any) -> str:
     place = ".".join(str(part) for part in fault["loc"])
+    if isinstance(fault["input"], str) and re.fullmatch(r"[+-]?\d+e[+-]?\d+", fault["input"], re.IGNORECASE):
+        return f"{place}: {fault['input']!r} is text in YAML; write {float(fault['input'])!r}"
     if fault["type"] == "extra_forbidden":
         *section, name = fault["loc"]
         fields = Profile.model_fields

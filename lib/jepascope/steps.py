@@ -7,7 +7,6 @@ arguments, the content of its input folders); editing prose or a figure changes 
 
 from __future__ import annotations
 
-import inspect
 import shutil
 import subprocess
 import sys
@@ -20,7 +19,7 @@ import pyarrow.parquet
 from pydantic import BaseModel
 from safetensors import safe_open
 
-from jepascope.closure import code_fingerprint
+from jepascope.closure import code_fingerprint, text_of
 from jepascope.store import TIERS, StoreError, fingerprint, read_json, sha256, write_json
 
 SIDECAR = "step.json"
@@ -36,7 +35,7 @@ def run_step(folder: Path, function: Callable[..., str | None], *arguments: Any)
     Raises StoreError when inputs of different data tiers are mixed or no tier is known.
     """
     described = [_describe(argument) for argument in arguments]
-    code = code_fingerprint(inspect.getsource(sys.modules[function.__module__]))
+    code = code_fingerprint(text_of(Path(str(sys.modules[function.__module__].__file__))))
     key = fingerprint([f"{function.__module__}.{function.__qualname__}", code, described])
     if is_current(folder, key):
         return folder
@@ -44,6 +43,9 @@ def run_step(folder: Path, function: Callable[..., str | None], *arguments: Any)
     for stale in folder.parent.glob(f".{folder.name}.*.partial"):
         if stale != work:
             shutil.rmtree(stale)
+    if is_current(work, key):  # killed between its sidecar and its name
+        _promote(work, folder)
+        return folder
     work.mkdir(parents=True, exist_ok=True)
     for unfinished in work.rglob(".*.tmp"):  # what a kill in the middle of an atomic write leaves
         unfinished.unlink()

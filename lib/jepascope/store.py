@@ -73,7 +73,8 @@ def _read(path: Path, reader: Callable[[Path], T]) -> T:
     try:
         return reader(path)
     except Exception as error:
-        raise StoreError(f"{path} is damaged ({error}): remove its folder and run the same command again") from error
+        mend = "remove the chapter's folder, runs/<profile>/<seed>/<chapter>, and run again"
+        raise StoreError(f"{path} is damaged ({error}): {mend}") from error
 
 
 def sha256(path: Path) -> str:

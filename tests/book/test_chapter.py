@@ -69,11 +69,22 @@ def test_a_finished_chapter_is_current_until_its_text_parameters_or_inputs_move(
     assert is_current(chapter.source, chapter.params, 0)
     assert not is_current(chapter.source, load_profile("ci", {"sae": {"epochs": 7}}), 0)
     assert is_current(chapter.source, load_profile("ci", {"map": {"neighbours": 7}}), 0)  # a section it doesn't declare
-    chapter.source.path.write_text(SOURCE.replace("The mean", "Their mean"))
-    assert not is_current(chapter.source, chapter.params, 0)
-    chapter.source.path.write_text(SOURCE)
+    assert not is_current(chapter.source._replace(text="other"), chapter.params, 0)
     chapter.step("numbers", numbers, 2.5)
     assert not is_current(chapter.source, chapter.params, 0)
+
+
+def test_an_edit_while_a_chapter_is_open_does_not_sign_its_results(chapter: Chapter) -> None:
+    folder = chapter.step("numbers", numbers, 1.5)
+    chapter.record("mean", read_json(folder / "number.json"))
+    chapter.source.path.write_text(SOURCE.replace("The mean", "Their mean"))
+    chapter.close()
+    assert not is_current(read_chapter(chapter.source.path), chapter.params, 0)
+
+
+def test_a_number_that_is_not_finite_becomes_its_reason(chapter: Chapter) -> None:
+    chapter.record("mean", float("nan"), ".1f")
+    assert chapter._values["mean"] == "not computable here: too little data"
 
 
 def test_an_open_chapter_is_not_done(chapter: Chapter) -> None:

@@ -44,12 +44,15 @@ def test_a_claim_without_data_says_so_and_stays_plain_json() -> None:
 def test_what_is_not_here_absorbs_whatever_is_asked_of_it() -> None:
     missing = NotHere("why")
     assert str(missing.table["z"].mean(axis=0)[0]) == "not computable here: why"
+    with pytest.raises(TypeError, match="not iterable"):
+        list(missing)
     with pytest.raises(AttributeError):
         missing._private  # noqa: B018  (protocols of Python must not be absorbed)
 
 
 def test_an_estimate_is_written_with_its_interval() -> None:
-    assert interval(estimate(0.734, 0.7, 0.75)) == "0.73 [0.70, 0.75]"
+    assert interval(estimate(0.734, 0.6, 0.75)) == "0.73 [0.60, 0.75]"
+    assert interval(estimate(-0.0049, -0.015, 0.004)) == "-0.005 [-0.015, 0.004]"
     assert interval(None) == "—"
     assert plain(estimate(0.5, 0.4, 0.6)) == {"value": 0.5, "low": 0.4, "high": 0.6, "n_rows": 100, "n_patients": 40}
 
@@ -61,7 +64,7 @@ def test_heterogeneity_by_hand() -> None:
         {"statement": "a", "value": value, "low": value - 1.96, "high": value + 1.96, "verdict": verdict}
         for value, verdict in ((1.0, "holds"), (3.0, "does not hold"))
     ]
-    summary = heterogeneity(pd.DataFrame(rows)).iloc[0]
+    summary = heterogeneity(pd.DataFrame(rows), level=0.95).iloc[0]
     assert summary["mean"] == 2.0
     assert summary["verdict"] == "differs"
-    assert summary["sd / se"] == pytest.approx(2**0.5)
+    assert summary["sd / se"] == pytest.approx(2**0.5, rel=1e-4)

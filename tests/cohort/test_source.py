@@ -9,7 +9,7 @@ import pytest
 from mimic_tree import HEADERS, LOOSE, MIMIC, Tables, add_patient, add_stay, empty, extracted, write
 
 from jepascope.cohort.extract import extract, read
-from jepascope.cohort.schema import TABLES
+from jepascope.cohort.schema import SYNTHETIC_MARK, TABLES, patients_digest
 from jepascope.cohort.source import SourceError, find_files
 
 
@@ -129,12 +129,15 @@ def test_csv_gzip_and_parquet_give_the_same_encounters(tmp_path, tables):
         assert other.vocabulary.equals(plain.vocabulary)
 
 
-def test_the_tier_is_synthetic_only_beside_a_truth_and_credentialed_by_default(tmp_path, tables):
+def test_the_tier_is_synthetic_only_under_a_mark_that_names_the_patients_and_else_credentialed(tmp_path, tables):
     root = write(tmp_path / "mimic", tables)
-    assert read(tmp_path / "step", root, MIMIC, LOOSE)[0].tier == "credentialed"
     (root / "truth").mkdir()
-    # Existence alone decides; what it says is for certification only.
-    (root / "truth" / "truth.json").write_text("not even JSON")
+    (root / "truth" / "truth.json").write_text("not even JSON")  # for certification only
+    assert read(tmp_path / "step", root, MIMIC, LOOSE)[0].tier == "credentialed"
+    (root / SYNTHETIC_MARK).write_text(patients_digest([1, 2, 3]))  # another cohort's: real tables copied over it
+    assert read(tmp_path / "step", root, MIMIC, LOOSE)[0].tier == "credentialed"
+    subjects = [1]
+    (root / SYNTHETIC_MARK).write_text(patients_digest(subjects))
     assert read(tmp_path / "step", root, MIMIC, LOOSE)[0].tier == "synthetic"
 
 

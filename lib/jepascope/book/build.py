@@ -17,10 +17,10 @@ from typing import Any
 import nbformat
 import yaml
 
-from jepascope.book.chapter import RESULTS, run_folder
+from jepascope.book.chapter import EXECUTED, RESULTS, is_current, run_folder
 from jepascope.book.notebooks import ChapterError, ChapterSource, book_folder, read_book
-from jepascope.book.run import EXECUTED
-from jepascope.params import project_root
+from jepascope.book.run import only_one
+from jepascope.params import load_profile, project_root
 from jepascope.store import StoreError, atomic, read_json
 
 BANNERS = {
@@ -29,32 +29,36 @@ BANNERS = {
     "credentialed": "Credentialed MIMIC-IV: not for publication before a disclosure check.",
 }
 LABEL = re.compile(r"^\([\w-]+\)=\n", re.MULTILINE)
-HIDDEN = {"parameters": "remove-input", "injected-parameters": "remove-input"}
 
 
-def build(profile: str, seeds: Sequence[int]) -> Path:
-    """Render `_build/html` from the run store and return its index page.
+def build(profile: str, seeds: Sequence[int]) -> list[str]:
+    """Render `_build/html` from the run store, and name the pages whose sources have moved since they ran.
 
     Raises StoreError when a chapter has not run or data tiers are mixed, ChapterError when the renderer warns.
     """
     target = project_root() / "_build"
-    stage = target / "source"
+    with only_one(target, "build"):
+        return _build(target, target / "source", profile, seeds)
+
+
+def _build(target: Path, stage: Path, profile: str, seeds: Sequence[int]) -> list[str]:
     shutil.rmtree(stage, ignore_errors=True)
     shutil.copytree(book_folder(), stage, ignore=shutil.ignore_patterns("*.ipynb"))
     chapters = {chapter.name: chapter for chapter in read_book().chapters}
-    tiers = set()
+    tiers, outdated = set(), []
     for chapter in chapters.values():
         (stage / chapter.path.name).unlink()
         for seed in seeds if chapter.per_seed else [None]:
+            if not is_current(chapter, load_profile(profile, {"seeds": list(seeds)}, seed), seed):
+                outdated.append(page_name(chapter, seed, seed in (None, seeds[0])))
             tiers.add(_stage_chapter(stage, profile, chapter, seed, reference=seed in (None, seeds[0])))
     if len(tiers) != 1:
         raise StoreError(f"profile {profile} mixes data tiers {sorted(tiers)}: a book has one")
-    root = project_root()
-    _write_yaml(
-        stage / "_config.yml", _config(yaml.safe_load((root / "_config.yml").read_text()), tiers.pop(), profile)
-    )
-    _write_yaml(stage / "_toc.yml", _toc(yaml.safe_load((root / "_toc.yml").read_text()), chapters, seeds))
-    return _render(stage, target)
+    config, toc = (yaml.safe_load((project_root() / name).read_text()) for name in ("_config.yml", "_toc.yml"))
+    _write_yaml(stage / "_config.yml", _config(config, tiers.pop(), profile))
+    _write_yaml(stage / "_toc.yml", _toc(toc, chapters, seeds))
+    _render(stage, target)
+    return outdated
 
 
 def _stage_chapter(stage: Path, profile: str, chapter: ChapterSource, seed: int | None, reference: bool) -> str:
@@ -63,13 +67,15 @@ def _stage_chapter(stage: Path, profile: str, chapter: ChapterSource, seed: int 
         raise StoreError(f"{folder} has no finished run: `jepascope run --profile {profile}` makes it")
     notebook = nbformat.read(folder / EXECUTED, as_version=4)
     notebook.metadata.pop("papermill", None)
+    # The parameters are in the provenance table, without paths of this machine.
+    notebook.cells = [cell for cell in notebook.cells if "injected-parameters" not in cell.metadata.get("tags", [])]
     for cell in notebook.cells:
         _stage_cell(cell)
     if not reference:
         for cell in notebook.cells:
             cell.source = LABEL.sub("", cell.source)
         first = notebook.cells[0]
-        first.source = re.sub(r"^# .*$", f"# Seed {seed}", first.source, count=1, flags=re.MULTILINE)
+        first.source = re.sub(r"^# (.*)$", rf"# \1, seed {seed}", first.source, count=1, flags=re.MULTILINE)
     with atomic(stage / f"{page_name(chapter, seed, reference)}.ipynb") as temporary:
         nbformat.write(notebook, temporary)
     return read_json(folder / RESULTS)["tier"]
@@ -81,12 +87,12 @@ def page_name(chapter: ChapterSource, seed: int | None, reference: bool) -> str:
 
 
 def _stage_cell(cell: nbformat.NotebookNode) -> None:
-    """Fold code away, one click from the reader; the parameters are in the provenance table."""
-    tags = cell.metadata.get("tags", [])
-    if cell.cell_type == "code":
-        tags = [*tags, *(HIDDEN[tag] for tag in tags if tag in HIDDEN)]
-        cell.metadata["tags"] = tags if "remove-input" in tags else [*tags, "hide-input"]
+    """Fold code away, one click from the reader, and leave out what libraries said on standard error."""
     cell.metadata.pop("papermill", None)
+    if cell.cell_type == "code":
+        tags = cell.metadata.get("tags", [])
+        cell.metadata["tags"] = [*tags, "remove-input" if "parameters" in tags else "hide-input"]
+        cell.outputs = [output for output in cell.outputs if output.get("name") != "stderr"]
 
 
 def _config(config: dict[str, Any], tier: str, profile: str) -> dict[str, Any]:
@@ -108,7 +114,7 @@ def _write_yaml(path: Path, value: Any) -> None:
     path.write_text(yaml.safe_dump(value, sort_keys=False, allow_unicode=True))
 
 
-def _render(stage: Path, target: Path) -> Path:
+def _render(stage: Path, target: Path) -> None:
     """Run Jupyter Book with warnings as errors into a fresh folder, and put it in place only when it is whole."""
     fresh = target / "fresh"
     shutil.rmtree(fresh, ignore_errors=True)
@@ -120,4 +126,3 @@ def _render(stage: Path, target: Path) -> Path:
     shutil.rmtree(target / "html", ignore_errors=True)
     html.rename(target / "html")
     shutil.rmtree(fresh)
-    return target / "html" / "index.html"

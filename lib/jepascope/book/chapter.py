@@ -11,6 +11,8 @@ from __future__ import annotations
 
 import base64
 import io
+import math
+import shutil
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -27,11 +29,13 @@ from jepascope.book import pages
 from jepascope.book.claims import Claim, NotHere, interval, plain
 from jepascope.book.notebooks import ChapterError, ChapterSource, read_book
 from jepascope.closure import code_fingerprint
-from jepascope.params import SECTIONS, ParameterError, Profile, load_profile, project_root
+from jepascope.params import ParameterError, Profile, load_profile, project_root
 from jepascope.steps import SIDECAR, commit, content, run_step
 from jepascope.store import StoreError, atomic, fingerprint, read_json, write_json
 
 RESULTS = "results.json"
+EXECUTED = "executed.ipynb"
+DONE = "done.json"
 
 
 def open_chapter(name: str, namespace: Mapping[str, Any]) -> Chapter:
@@ -50,13 +54,13 @@ def open_chapter(name: str, namespace: Mapping[str, Any]) -> Chapter:
     seed: Any = given.pop("seed", None)
     if source.per_seed != (type(seed) is int and seed >= 0):
         raise ParameterError(f"{name}: seed must be a whole number >= 0 where the chapter declares it, got {seed!r}")
-    sections = {key: value for key, value in given.items() if not (key in SECTIONS and value is None)}
-    return Chapter(source, load_profile(str(given.get("profile")), sections, seed), seed)
+    injected = {key: value for key, value in given.items() if not (key in source.depends_on and value is None)}
+    return Chapter(source, load_profile(str(given.get("profile")), injected, seed), seed)
 
 
 def resolved_parameters(source: ChapterSource, profile: Profile) -> dict[str, Any]:
-    """The profile's values of just the sections that the chapter declares: what a change of can move its results."""
-    return {name: getattr(profile, name).model_dump() for name in source.sections}
+    """The profile's values of just what the chapter declares, as plain data: a change of them can move its results."""
+    return profile.model_dump(include=set(source.depends_on))
 
 
 def run_folder(profile: str, chapter: str, seed: int | None) -> Path:
@@ -78,7 +82,10 @@ class Chapter:
         self._figures: list[dict[str, str]] = []
         self._read: dict[str, str] = {}
         self._tiers: set[str] = set()
-        (self.folder / RESULTS).unlink(missing_ok=True)  # until `close`, this chapter is not done
+        self._code = code_fingerprint(source.code)  # as it is now; an edit from here on is for the next run
+        for mark in (RESULTS, EXECUTED, DONE):  # until it ends, this chapter is not done
+            (self.folder / mark).unlink(missing_ok=True)
+        shutil.rmtree(self.folder / "figures", ignore_errors=True)
 
     def step(self, name: str, function: Callable[..., str | None], *arguments: Any) -> Path:
         """Run an expensive step into this chapter's folder, or find it there still current. Returns its folder."""
@@ -89,14 +96,17 @@ class Chapter:
     def read(self, chapter: str, name: str = RESULTS, seed: int | None = None) -> Path:
         """Find what another chapter left: a step's folder, or its results.json. `seed` None: this chapter's own.
 
-        Raises ChapterError when the header doesn't name that chapter, StoreError when it has not run.
+        Raises ChapterError when the header doesn't name that chapter, StoreError when it has not finished or left no
+        such thing.
         """
         if chapter not in self.source.reads:
             raise ChapterError(f"{self.name} reads {chapter}: name it under `jepascope: reads:` in {self.source.path}")
         other = read_book().find(chapter)
         chosen = (self.seed if seed is None else seed) if other.per_seed else None
         path = run_folder(self.params.profile, other.name, chosen) / name
-        if not path.exists():
+        finished = path.parent / RESULTS
+        made = {RESULTS, *(Path(file).name for file in read_json(finished)["read"])} if finished.exists() else set()
+        if name not in made or not path.exists():
             command = f"jepascope run {other.name[:2]} --profile {self.params.profile}"
             raise StoreError(f"{path} is missing: `{command}{'' if chosen is None else f' --seed {chosen}'}` makes it")
         self._note(path)
@@ -115,17 +125,22 @@ class Chapter:
         except NotComputable as reason:
             return NotHere(str(reason))
 
-    def record(self, name: str, value: Any) -> None:
+    def record(self, name: str, value: Any, form: str | None = None) -> None:
         """Say a number once: on the page, and in results.json.
 
-        In the prose, `name` is the number and, for an estimate, `name_interval` the number with its interval.
+        In the prose, `name` is the number and, for an estimate, `name_interval` the number with its interval. `form`
+        (".1f") fixes here how the page writes a number that may not be here, and then has no format there.
         """
         if name in self._values:
             raise ChapterError(f"{self.name}: {name!r} is recorded twice; a number is said once")
+        if isinstance(value, float) and not math.isfinite(value):
+            value = NotHere("too little data")
         self._values[name] = plain(value)
         if hasattr(value, "n_patients") or isinstance(value, NotHere):
             glue(f"{name}_interval", pages.Text(interval(value)), display=False)
         number = plain(value.value if hasattr(value, "n_patients") else value)
+        if form is not None and not isinstance(number, str):
+            number = format(number, form)
         glue(name, pages.Text(number) if isinstance(number, str) else number, display=False)
 
     def claim(self, claim: Claim, seed: int | None = None) -> None:
@@ -176,7 +191,7 @@ class Chapter:
 
         Raises ChapterError when the prose uses a number that no code recorded, StoreError when data tiers are mixed.
         """
-        unknown = pages.glued_keys(self.source.path.read_text()) - self._glued()
+        unknown = pages.glued_keys(self.source.text) - self._glued()
         if unknown:
             raise ChapterError(f"{self.source.path}: the prose uses {sorted(unknown)}, which no code recorded")
         if len(self._tiers) != 1:
@@ -207,8 +222,8 @@ class Chapter:
     def _provenance(self) -> dict[str, Any]:
         return {
             "commit": commit(),
-            "parameters": resolved_parameters(self.source, self.params),
-            "code": code_fingerprint(self.source.code),
+            "parameters": _without_paths(resolved_parameters(self.source, self.params)),
+            "code": self._code,
             "seconds": round(time.monotonic() - self._started, 1),
             "software": pages.software(),
         }
@@ -228,14 +243,30 @@ def result_content(path: Path) -> str:
 
 def chapter_content(folder: Path) -> str:
     """Hash what other chapters can read of this one: its results and the content of its steps."""
-    steps = sorted(sidecar.parent for sidecar in folder.glob(f"*/{SIDECAR}"))
+    steps = sorted(sidecar.parent for sidecar in folder.glob(f"[!.]*/{SIDECAR}"))
     return fingerprint([result_content(folder / RESULTS), {step.name: content(step) for step in steps}])
 
 
 def chapter_key(source: ChapterSource, profile: Profile, read: Mapping[str, str]) -> str:
     """Hash everything a chapter's page follows from: its text, its code's closure, its parameters, what it read."""
     parameters = resolved_parameters(source, profile)
-    return fingerprint([source.path.read_text(), code_fingerprint(source.code), parameters, dict(read)])
+    return fingerprint([source.text, code_fingerprint(source.code), parameters, outside(source, profile), dict(read)])
+
+
+def outside(source: ChapterSource, profile: Profile) -> str | None:
+    """Hash the listing of the records that the chapter reads from outside the run store, if it does."""
+    if "source" not in source.depends_on or profile.source.root is None:
+        return None
+    root = project_root() / profile.source.root
+    return content(root) if root.exists() else None
+
+
+def _without_paths(parameters: dict[str, Any]) -> dict[str, Any]:
+    """Shorten the one parameter that is a path of this machine, as pages are for other eyes."""
+    source = parameters.get("source")
+    if not source or source["root"] is None:
+        return parameters
+    return {**parameters, "source": {**source, "root": f"…/{Path(source['root']).name}"}}
 
 
 def is_current(source: ChapterSource, profile: Profile, seed: int | None) -> bool:

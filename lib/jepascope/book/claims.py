@@ -13,10 +13,13 @@ from typing import Any, Literal, NamedTuple
 
 import numpy as np
 import pandas as pd
+from scipy.stats import norm
 
-from jepascope.analysis.stats import Estimate, Null
+from jepascope.analysis.stats import Estimate, NotComputable, Null
 from jepascope.store import read_json
 
+# An interval narrower than this shows its third decimal.
+WIDE = 0.1
 Tag = Literal["descriptive", "representational", "predictive", "causal"]
 
 
@@ -25,6 +28,8 @@ class NotHere:
 
     def __init__(self, reason: str) -> None:
         self.reason = reason
+
+    __iter__ = None  # not a sequence: __getitem__ alone would make it an endless one
 
     def __getattr__(self, name: str) -> NotHere:
         if name.startswith("_"):
@@ -45,8 +50,8 @@ class Claim(NamedTuple):
     """What is claimed and when it counts as holding.
 
     `holds` compares the interval with `bound`: 'above' needs low > bound, 'below' high < bound, 'within' needs the
-    interval inside the pair. A `null` is the same statistic where nothing is to be found; for 'above' the interval
-    must also clear it. `untrained` is the untrained twin's value, shown beside and never hidden.
+    interval inside the pair. A `null` is the same statistic where nothing is to be found; for 'above' and 'below' the
+    interval must clear its value, too. `untrained` is the untrained twin's value, shown beside and never hidden.
     """
 
     id: str
@@ -101,12 +106,13 @@ def plain(value: Any) -> Any:
     return int(value) if isinstance(value, int | np.integer) else float(value)
 
 
-def interval(value: Estimate | Null | NotHere | None, digits: int = 2) -> str:
-    """Write an estimate as `0.73 [0.70, 0.75]`; a missing one as an em dash."""
+def interval(value: Estimate | Null | NotHere | None) -> str:
+    """Write an estimate as `0.73 [0.67, 0.79]`, a narrow one with three decimals, a missing one as an em dash."""
     if value is None:
         return "—"
     if isinstance(value, NotHere):
         return str(value)
+    digits = 2 if value.high - value.low >= WIDE else 3
     return f"{value.value:.{digits}f} [{value.low:.{digits}f}, {value.high:.{digits}f}]"
 
 
@@ -127,19 +133,25 @@ def collect(results: Iterable[Path]) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-def read_ledger(runs: Path, seeds: Iterable[int]) -> pd.DataFrame:
-    """Collect the claims of every chapter under `runs/<profile>`, for these seeds, in chapter order."""
-    folders = {"all", *map(str, seeds)}
-    files = [file for file in runs.glob("*/*/results.json") if file.parent.parent.name in folders]
-    return collect(sorted(files, key=lambda file: (file.parent.name, file.parent.parent.name)))
+def read_ledger(runs: Path, chapters: Iterable[str], seeds: Iterable[int]) -> pd.DataFrame:
+    """Collect the claims of these chapters and seeds under `runs/<profile>`, in chapter order."""
+    folders = ["all", *map(str, seeds)]
+    files = [runs / folder / chapter / "results.json" for chapter in chapters for folder in folders]
+    return collect(file for file in files if file.exists())
 
 
-def heterogeneity(ledger: pd.DataFrame) -> pd.DataFrame:
-    """Compare seeds claim by claim: range of estimates, and their spread over the mean patient standard error."""
+def heterogeneity(ledger: pd.DataFrame, level: float) -> pd.DataFrame:
+    """Compare seeds claim by claim: range of estimates, and their spread over the mean patient standard error.
+
+    `level` is that of the intervals. Raises NotComputable when no claim has a number.
+    """
     rows = []
-    for statement, seeds in ledger.groupby("statement", sort=False):
+    computed = ledger[ledger["value"].notna()]
+    if computed.empty:
+        raise NotComputable("no claim has a number")
+    for statement, seeds in computed.groupby("statement", sort=False):
         verdicts = set(seeds["verdict"])
-        error = (seeds["high"] - seeds["low"]).mean() / (2 * 1.96)
+        error = (seeds["high"] - seeds["low"]).mean() / (2 * norm.ppf((1 + level) / 2))
         rows.append(
             {
                 "claim": statement,

@@ -11,7 +11,7 @@ import nbformat
 
 from jepascope.params import SECTIONS, project_root
 
-RESERVED = ("profile", "seed")
+RESERVED = ("profile", "seed", "seeds")
 
 
 class ChapterError(RuntimeError):
@@ -24,8 +24,9 @@ class ChapterSource(NamedTuple):
     name: str  # 05_z_characterisation
     path: Path
     reads: tuple[str, ...]  # chapters whose results this one may read
-    parameters: tuple[str, ...]  # names in its parameters cell: profile, seed, and the sections it uses
+    parameters: tuple[str, ...]  # names in its parameters cell: profile, seed or seeds, and the sections it uses
     code: str  # all its code cells, as one module
+    text: str  # the whole source, as it was read
 
     @property
     def per_seed(self) -> bool:
@@ -33,9 +34,9 @@ class ChapterSource(NamedTuple):
         return "seed" in self.parameters
 
     @property
-    def sections(self) -> tuple[str, ...]:
-        """Sections of the profile that the chapter depends on."""
-        return tuple(name for name in self.parameters if name in SECTIONS)
+    def depends_on(self) -> tuple[str, ...]:
+        """The parts of the profile that can move the chapter's results: sections, and `seeds` if it collects them."""
+        return tuple(name for name in self.parameters if name in (*SECTIONS, "seeds"))
 
 
 class Book(NamedTuple):
@@ -58,9 +59,9 @@ def book_folder() -> Path:
     return project_root() / "book"
 
 
-def read_notebook(path: Path) -> nbformat.NotebookNode:
+def parse_notebook(text: str) -> nbformat.NotebookNode:
     """Convert a MyST source to a notebook, with cell ids that depend only on the position."""
-    notebook = jupytext.read(path, fmt="md:myst")
+    notebook = jupytext.reads(text, fmt="md:myst")
     for position, cell in enumerate(notebook.cells):
         cell["id"] = f"cell-{position:03d}"
     return notebook
@@ -68,7 +69,8 @@ def read_notebook(path: Path) -> nbformat.NotebookNode:
 
 def read_chapter(path: Path) -> ChapterSource:
     """Read what a source declares. Raises ChapterError when a chapter that runs has no parameters cell."""
-    notebook = read_notebook(path)
+    text = path.read_text()
+    notebook = parse_notebook(text)
     cells = [cell for cell in notebook.cells if cell.cell_type == "code"]
     tagged = [cell for cell in cells if "parameters" in cell.metadata.get("tags", [])]
     if len(tagged) != 1:
@@ -77,10 +79,10 @@ def read_chapter(path: Path) -> ChapterSource:
     unknown = [name for name in names if name not in RESERVED and name not in SECTIONS]
     if "profile" not in names or unknown:
         raise ChapterError(
-            f"{path}: its parameters cell must set 'profile', and may set 'seed' and {SECTIONS}; {unknown}"
+            f"{path}: its parameters cell must set 'profile', and may set 'seed', 'seeds' and {SECTIONS}; {unknown}"
         )
     reads = tuple(notebook.metadata.get("jepascope", {}).get("reads", ()))
-    return ChapterSource(path.stem, path, reads, names, "\n\n".join(cell.source for cell in cells))
+    return ChapterSource(path.stem, path, reads, names, "\n\n".join(cell.source for cell in cells), text)
 
 
 def read_book(folder: Path | None = None) -> Book:

@@ -84,9 +84,9 @@ def provenance_block(result: dict[str, Any]) -> str:
             f"{html.escape(path)} <code>{digest[:12]}</code>" for path, digest in result["read"].items()
         ),
         "parameters": "<br>".join(
-            f"{section}.{name} = {html.escape(str(value))}"
+            f"{section}.{name} = {html.escape(str(value))}" if name else f"{section} = {html.escape(str(value))}"
             for section, values in provenance["parameters"].items()
-            for name, value in values.items()
+            for name, value in (values.items() if isinstance(values, dict) else [("", values)])
         ),
     }
     body = "".join(f"<tr><th>{name}</th><td>{value}</td></tr>" for name, value in rows.items())

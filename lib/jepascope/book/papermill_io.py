@@ -11,13 +11,13 @@ from pathlib import Path
 import nbformat
 from papermill.iorw import LocalHandler
 
-from jepascope.book.notebooks import read_notebook
+from jepascope.book.notebooks import parse_notebook
 
 
 class _MystHandler(LocalHandler):
     def read(self, path: str) -> str:
         """Give papermill the notebook JSON of a MyST source; other files pass unchanged."""
-        return nbformat.writes(read_notebook(Path(path))) if path.endswith(".md") else super().read(path)
+        return nbformat.writes(parse_notebook(Path(path).read_text())) if path.endswith(".md") else super().read(path)
 
 
 MYST = _MystHandler()

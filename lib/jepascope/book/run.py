@@ -21,59 +21,73 @@ import papermill
 from papermill.exceptions import PapermillExecutionError
 from traitlets.config import Config
 
-from jepascope.book.chapter import chapter_content, is_current, resolved_parameters, run_folder
-from jepascope.book.notebooks import ChapterError, ChapterSource, read_book, read_notebook
+from jepascope.book.chapter import DONE, EXECUTED, chapter_content, is_current, resolved_parameters, run_folder
+from jepascope.book.notebooks import ChapterError, ChapterSource, parse_notebook, read_book
+from jepascope.closure import text_of
 from jepascope.params import ParameterError, Profile, load_profile, project_root
 from jepascope.progress import TERMINAL, terminal_path
 from jepascope.store import write_json
-
-EXECUTED = "executed.ipynb"
-DONE = "done.json"
 
 
 def run_chapter(
     prefix: str,
     profile: str,
     seed: int | None = None,
+    seeds: Sequence[int] | None = None,
     changes: Mapping[str, Any] | None = None,
     if_needed: bool = False,
 ) -> Path:
     """Execute one chapter with papermill and return the executed notebook.
 
-    `changes` maps sections to values that differ from the profile's. With `if_needed`, a chapter whose text, code,
-    parameters and inputs are those of its last run is left as it is. Parameters are checked before a kernel starts.
-    Raises ParameterError, and ChapterError when there is no such chapter or a cell fails.
+    `seeds` are those that a chapter over all seeds collects, if not the profile's. `changes` maps sections to values
+    that differ from the profile's: an experiment, which the next run of the whole book replaces. With `if_needed`, a
+    chapter whose text, code, parameters and inputs are those of its last run is left as it is. Parameters are checked
+    before a kernel starts. Raises ParameterError, and ChapterError when there is no such chapter, a cell fails, or the
+    sources changed under the run.
     """
     source = read_book().find(prefix)
     if source.per_seed != (seed is not None):
         need = "needs --seed" if source.per_seed else "runs once for all seeds: leave --seed out"
         raise ParameterError(f"{source.name} {need}")
-    params = load_profile(profile, changes, seed)
+    injected = {**(changes or {}), **({"seeds": list(seeds)} if seeds else {})}
+    params = load_profile(profile, injected, seed)
+    _refuse_ineffective(source, params, changes or {}, seed)
     folder = run_folder(profile, source.name, seed)
     executed, partial = folder / EXECUTED, folder / "executed.partial.ipynb"
-    if not (if_needed and executed.exists() and is_current(source, params, seed)):
-        (folder / DONE).unlink(missing_ok=True)
-        folder.mkdir(parents=True, exist_ok=True)
-        _execute(source, _values(source, params, seed), partial)
-        os.replace(partial, executed)
-    # Snakemake compares this file's content: what reads the chapter is out of date only when its results changed.
-    write_json(folder / DONE, {"content": chapter_content(folder)})
+    with only_one(folder, f"run of {source.name} for this seed"):
+        if not (if_needed and executed.exists() and is_current(source, params, seed)):
+            (folder / DONE).unlink(missing_ok=True)
+            _execute(source, _values(source, params, seed), partial)
+            text_of.cache_clear()
+            if not is_current(read_book().find(source.name), load_profile(profile, injected, seed), seed):
+                raise ChapterError(f"{source.name}: its text, code or inputs changed while it ran: run it again")
+            os.replace(partial, executed)
+        if not changes:
+            # Snakemake compares this file's content: what reads the chapter follows only when its results changed.
+            write_json(folder / DONE, {"content": chapter_content(folder)})
     return executed
 
 
+def _refuse_ineffective(source: ChapterSource, params: Profile, changes: Mapping[str, Any], seed: int | None) -> None:
+    """A change that would be taken and do nothing is a mistake to be told of."""
+    for section, values in changes.items():
+        if section not in source.depends_on:
+            raise ParameterError(f"{source.name} doesn't depend on {section!r}: it declares {source.depends_on}")
+        fixed = values.keys() & params.overrides.get(seed or 0, {}).get(section, {}).keys() if source.per_seed else ()
+        if fixed:
+            raise ParameterError(f"the profile overrides {section}.{min(fixed)} for seed {seed}: change it there")
+
+
 def _values(source: ChapterSource, params: Profile, seed: int | None) -> dict[str, Any]:
-    return {
-        "profile": params.profile,
-        **({} if seed is None else {"seed": seed}),
-        **resolved_parameters(source, params),
-    }
+    about = {"profile": params.profile} if seed is None else {"profile": params.profile, "seed": seed}
+    return {**about, **resolved_parameters(source, params)}
 
 
 def _execute(source: ChapterSource, values: dict[str, Any], output: Path) -> None:
     seed = f" seed {values['seed']}" if "seed" in values else ""
     try:
         with contextlib.chdir(project_root()), _environment(), _private_transport() as transport:
-            nbformat.write(read_notebook(source.path), output)
+            nbformat.write(parse_notebook(source.text), output)
             papermill.execute_notebook(
                 str(output),
                 str(output),
@@ -91,15 +105,13 @@ def run_all(profile: str, seeds: Sequence[int] | None, jobs: int, workflow_profi
     A lock of ours, released by the system when its holder dies, stands in for Snakemake's, which a killed run would
     leave behind. Raises ChapterError when another run of the profile is under way or a chapter fails.
     """
-    params = load_profile(profile)
-    chosen = list(seeds if seeds is not None else params.seeds)
+    chosen = ",".join(map(str, seeds or load_profile(profile).seeds))
     command = [sys.executable, "-m", "snakemake", "--workflow-profile", f"profiles/{workflow_profile}", "--nolock"]
-    command += ["--cores", str(jobs), "--config", f"profile={profile}", f"seeds={','.join(map(str, chosen))}"]
-    with _only_run(profile), _environment():
-        if subprocess.run(command, cwd=project_root()).returncode:
-            raise ChapterError(
-                f"the run of profile {profile} stopped; what finished is kept: run the same command again"
-            )
+    command += ["--cores", str(jobs), "--jobs", str(jobs), "--config", f"profile={profile}", f"seeds={chosen}"]
+    with only_one(project_root() / "runs" / profile, f"run of profile {profile}") as lock, _environment():
+        # Snakemake holds the lock with us: killed alone, we would leave it running unlocked.
+        if subprocess.run(command, cwd=project_root(), pass_fds=[lock]).returncode:
+            raise ChapterError(f"profile {profile} stopped; what finished is kept: run the same command again")
 
 
 @contextlib.contextmanager
@@ -114,15 +126,18 @@ def _private_transport() -> Iterator[Config]:
 
 
 @contextlib.contextmanager
-def _only_run(profile: str) -> Iterator[None]:
-    lock = project_root() / "runs" / profile / ".lock"
-    lock.parent.mkdir(parents=True, exist_ok=True)
-    with lock.open("w") as file:
+def only_one(folder: Path, what: str) -> Iterator[int]:
+    """Hold a folder's lock, which the system releases when its last holder dies, however it dies.
+
+    Raises ChapterError, naming `what`, when somebody else holds it.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    with (folder / ".lock").open("w") as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
-            raise ChapterError(f"another run of profile {profile} is under way") from error
-        yield
+            raise ChapterError(f"another {what} is under way") from error
+        yield file.fileno()
 
 
 @contextlib.contextmanager

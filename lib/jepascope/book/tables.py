@@ -9,7 +9,7 @@ from typing import Any
 
 import pandas as pd
 
-from jepascope.book.claims import collect
+from jepascope.book.claims import collect, interval
 from jepascope.book.pages import verdict_badge
 
 
@@ -37,8 +37,9 @@ def probes_of(table: pd.DataFrame, representation: str) -> pd.DataFrame:
     """The probes on one representation, best first within each family."""
     rows = table[table["representation"] == representation]
     rows = rows.sort_values(["family", "value"], ascending=False).rename(columns={"value": "AUROC"})
-    integers = {name: rows[name].astype(int) for name in ("positives", "n_patients")}
-    return rows[["family", "target", "AUROC", "low", "high", "null", "selectivity"]].assign(**integers)
+    counts = {"with it": rows["positives"].astype(int), "patients": rows["n_patients"].astype(int)}
+    table = rows[["family", "target", "AUROC", "low", "high", "null", "selectivity"]].assign(**counts)
+    return table.assign(target=table["target"].str.replace("_", " "))
 
 
 def not_computed(table: pd.DataFrame) -> str:
@@ -54,20 +55,26 @@ def claims_overview(results: Iterable[Path]) -> str:
     body = ""
     for (chapter, statement), rows in ledger.groupby(["chapter", "statement"], sort=False):
         cells = {row.seed: _claim_cell(row) for row in rows.itertuples()}
-        first = rows.iloc[0]
-        null = "—" if pd.isna(first["null_value"]) else f"{rows['null_value'].mean():.2f}"
+        patients = rows["n_patients"].max()
+        link = f'<a href="{chapter}.html">{html.escape(statement)}</a>'
         body += (
-            f'<tr><td><a href="{chapter}.html">{html.escape(statement)}</a></td>'
+            f"<tr><td>{link}<br><small>{rows['tag'].iloc[0]}</small></td>"
             + "".join(f"<td>{cells.get(seed, '—')}</td>" for seed in seeds)
-            + f"<td>{html.escape(first['null_name'])}: {null}</td><td>{first['tag']}</td></tr>"
+            + f"<td>{_first_number(rows['null'])}<br><small>{html.escape(rows['null_name'].iloc[0])}</small></td>"
+            + f"<td>{_first_number(rows['untrained'])}</td>"
+            + f"<td>{'—' if pd.isna(patients) else f'{patients:,.0f}'}</td></tr>"
         )
-    header = f"<tr><th>claim</th>{head}<th>null that was run</th><th>kind</th></tr>"
+    header = f"<tr><th>claim</th>{head}<th>null that was run</th><th>untrained twin</th><th>patients</th></tr>"
     table = f'<table id="claims" class="table results"><thead>{header}</thead><tbody>{body}</tbody></table>'
     return f'<div class="table-block">{table}</div>'
 
 
 def _claim_cell(row: Any) -> str:
-    if pd.isna(row.value):
-        return verdict_badge(row.verdict)
-    number = f"{row.value:.2f} [{row.low:.2f}, {row.high:.2f}]"
-    return f"{number}<br>{verdict_badge(row.verdict)} <small>{row.n_patients:.0f} patients</small>"
+    badge = verdict_badge(row.verdict)
+    return badge if pd.isna(row.value) else f'<span class="number">{interval(row)}</span><br>{badge}'
+
+
+def _first_number(values: pd.Series) -> str:
+    """The first seed's value of a null or twin, as ledger entries hold it; an em dash where there is none."""
+    numbers = [entry["value"] for entry in values if isinstance(entry, dict)]
+    return f"{numbers[0]:.2f}" if numbers else "—"

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
+from collections.abc import Iterable
+
 # Diagnosis and procedure codes are text ("0389" is not 389). Dates without a time stay dates.
 TABLES: dict[str, dict[str, str]] = {
     "hosp/patients": {
@@ -92,3 +95,11 @@ ROW_COUNTS: dict[str, dict[str, int]] = {
 
 # sha256 of the open demo's sorted subject ids joined by commas.
 DEMO_PATIENTS = "81f5d9a5c4a014a047ff7ef033818431bc7d0786cc59f9cba8fe151d209890a8"
+
+# The synthetic cohort's mark, beside hosp/: the digest of its patients.
+SYNTHETIC_MARK = "synthetic.sha256"
+
+
+def patients_digest(subject_ids: Iterable[int]) -> str:
+    """Hash a set of patients, in whatever order they come."""
+    return hashlib.sha256(",".join(map(str, sorted(subject_ids))).encode()).hexdigest()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import gzip
-import hashlib
 import re
 import zlib
 from pathlib import Path
@@ -11,7 +10,7 @@ from pathlib import Path
 import duckdb
 
 from jepascope.cohort.engine import count
-from jepascope.cohort.schema import DEMO_PATIENTS, REQUIRED, ROW_COUNTS, TABLES
+from jepascope.cohort.schema import DEMO_PATIENTS, REQUIRED, ROW_COUNTS, SYNTHETIC_MARK, TABLES, patients_digest
 
 SUFFIXES = (".parquet", ".csv.gz", ".csv")
 
@@ -64,12 +63,14 @@ def load(connection: duckdb.DuckDBPyConnection, files: dict[str, Path], release:
 def find_tier(connection: duckdb.DuckDBPyConnection, root: Path) -> str:
     """Return 'synthetic', 'demo' or 'credentialed', decided by the records and never by a parameter.
 
-    A parameter could be mistyped and would then let records out. Anything not known to be open is credentialed.
+    A parameter could be mistyped and would then let records out. Anything not known to be open is credentialed: real
+    tables copied over synthetic ones are, because the synthetic cohort's mark names its patients.
     """
-    if (root / "truth" / "truth.json").exists():
+    rows = connection.execute("select distinct subject_id from patients").fetchall()
+    digest = patients_digest(row[0] for row in rows)
+    mark = root / SYNTHETIC_MARK
+    if mark.is_file() and mark.read_text() == digest:
         return "synthetic"
-    rows = connection.execute("select distinct subject_id from patients order by 1").fetchall()
-    digest = hashlib.sha256(",".join(str(row[0]) for row in rows).encode()).hexdigest()
     return "demo" if digest == DEMO_PATIENTS else "credentialed"
 
 

@@ -19,11 +19,11 @@ OBJECT = {"z": "z", "z_hat": "ẑ", "e": "e", "twin z": "untrained z"}
 
 
 class Reading(NamedTuple):
-    """A family's mean AUROC on one object, its null, and the untrained twin's value."""
+    """A family's mean AUROC on one object (or its gain by training), its null, and the untrained twin's value."""
 
     estimate: Estimate
     null: Null
-    untrained: Estimate
+    untrained: Estimate | None
 
 
 def planted_records(extraction: Path) -> Path:
@@ -43,13 +43,14 @@ def certify_seed(
     statistics: params.Statistics,
     seed: int,
 ) -> None:
-    """The step that leaves concepts, families, recovery and recovered.parquet, and oracle.json."""
+    """The step that leaves concepts, families, gains, recovery and recovered.parquet, and oracle.json."""
     objects = load_objects(trained)
     truth = load_truth(records / "planted", objects.index)
     how, settings = Inference(**statistics.model_dump()), Settings(**sae.model_dump())
     certificate = certify(objects, load_objects(twin), truth, how, settings, seed)
     write_table(folder / "concepts.parquet", certificate.probes.concepts)
     write_table(folder / "families.parquet", certificate.probes.families)
+    write_table(folder / "gains.parquet", certificate.probes.gains)
     write_table(folder / "recovery.parquet", certificate.recovery)
     write_table(folder / "recovered.parquet", certificate.recovered)
     write_json(folder / "oracle.json", certificate.oracle._asdict())
@@ -76,12 +77,18 @@ def recovered(folders: dict[int, Path]) -> pd.DataFrame:
 def reading(folder: Path, dynamics: str, representation: str) -> Reading:
     """One family on one object. Raises NotComputable with the recorded reason."""
     table = read_table(folder / "families.parquet").set_index(["dynamics", "representation"])
-    row, twin = table.loc[(dynamics, representation)], table.loc[(dynamics, f"twin {representation}")]
+    found, twin = table.loc[(dynamics, representation)], table.loc[(dynamics, f"twin {representation}")]
+    return Reading(*_estimate_and_null(found), _estimate_and_null(twin)[0])
+
+
+def gain(folder: Path, dynamics: str) -> Reading:
+    """What training added to z for one family. Raises NotComputable with the recorded reason."""
+    found = read_table(folder / "gains.parquet").set_index("dynamics").loc[dynamics]
+    return Reading(*_estimate_and_null(found), None)
+
+
+def _estimate_and_null(row: pd.Series) -> tuple[Estimate, Null]:
     if np.isnan(row["value"]):
         raise NotComputable(row["reason"])
-    null = Null(row["null"], row["null_low"], row["null_high"], row["p"])
-    return Reading(_estimate(row), null, _estimate(twin))
-
-
-def _estimate(row: pd.Series) -> Estimate:
-    return Estimate(row["value"], row["low"], row["high"], int(row["n_rows"]), int(row["n_patients"]))
+    estimate = Estimate(row["value"], row["low"], row["high"], int(row["n_rows"]), int(row["n_patients"]))
+    return estimate, Null(row["null"], row["null_low"], row["null_high"], row["p"])

@@ -8,6 +8,17 @@ from matplotlib.figure import Figure
 
 from jepascope.book.figures.style import NULL, OBJECT, panels
 
+# Why an encounter has no label, in words.
+REASONS = {
+    "died": "died in hospital",
+    "against_advice": "left against advice",
+    "acute_hospital": "to another hospital",
+    "hospice": "to hospice",
+    "transfer": "stay continues in the next",
+    "under_18": "under 18",
+    "censored": "follow-up not certain",
+}
+
 
 def cohort_shape(index: pd.DataFrame) -> Figure:
     """Encounters per patient, gaps and lengths of stay, from an Encounters index [N rows]."""
@@ -15,6 +26,7 @@ def cohort_shape(index: pd.DataFrame) -> Figure:
     per_patient = index.groupby("subject_id").size().clip(upper=10).value_counts(normalize=True).sort_index()
     count.bar(per_patient.index, per_patient, color=NULL)
     count.set(title="encounters per patient", xlabel="encounters (10: ten or more)", ylabel="share of patients")
+    count.set_xticks([1, 2, 4, 6, 8, 10])
     later = index.loc[index["k"] > 0, "gap_days"].clip(lower=0.5)
     _log_histogram(gap, later.to_numpy(), "gap since last discharge", "days")
     _log_histogram(stay, index["los_days"].clip(lower=0.1).to_numpy(), "length of stay", "days")
@@ -26,7 +38,7 @@ def label_eligibility(index: pd.DataFrame) -> Figure:
     figure, (axes,) = panels(height=2.2)
     label = index["label_30d_per_enc"].map({1.0: "eligible: readmitted", 0.0: "eligible: not readmitted"})
     reason = label.where(label.notna(), index["eligibility_30d"])
-    counts = reason.value_counts().sort_values()
+    counts = reason.map(REASONS).fillna(reason).value_counts().sort_values()
     colours = [OBJECT["z"] if name.startswith("eligible") else NULL for name in counts.index]
     axes.barh(counts.index, counts, color=colours)
     for place, value in enumerate(counts):

@@ -23,8 +23,10 @@ def probe_forest(table: pd.DataFrame, representations: Sequence[str], xlabel: st
         rows = shown[shown["representation"] == name].set_index("target").reindex(first.index)
         places = np.arange(len(first)) + offset
         axes.hlines(places, rows["low"], rows["high"], color=OBJECT[name], linewidth=1.6)
-        axes.plot(rows["value"], places, "o", color=OBJECT[name], markersize=4, label=name)
-    axes.set_yticks(range(len(first)), list(first.index))
+        marker = {"raw codes": "s", "untrained z": "D"}.get(name, "o")
+        fill = "white" if name == "raw codes" else OBJECT[name]
+        axes.plot(rows["value"], places, marker, color=OBJECT[name], markerfacecolor=fill, markersize=4, label=name)
+    axes.set_yticks(range(len(first)), [target.replace("_", " ") for target in first.index])
     axes.set(xlabel=xlabel)
     mark_null(axes, 0.5, "chance")
     axes.legend(frameon=False, fontsize=8, ncols=len(representations), loc="lower center", bbox_to_anchor=(0.5, 1.0))

@@ -6,9 +6,9 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from jepascope.book.figures.style import NULL, OBJECT, mark_null, panels
+from jepascope.book.figures.style import OBJECT, mark_null, panels
 
-VERDICT_COLOUR = {"holds": OBJECT["c"], "does not hold": OBJECT["e"]}
+INK = "#333333"
 
 
 def claims_by_seed(claims: pd.DataFrame) -> Figure:
@@ -22,9 +22,9 @@ def claims_by_seed(claims: pd.DataFrame) -> Figure:
     for panel, statement in zip(axes, statements, strict=False):
         rows = claims[claims["statement"] == statement].sort_values("seed", ascending=False).reset_index()
         for place, row in rows.iterrows():
-            colour = VERDICT_COLOUR.get(row["verdict"], NULL)
-            panel.plot([row["low"], row["high"]], [place, place], color=colour, linewidth=2)
-            panel.plot(row["value"], place, "o", color=colour, markersize=4)
+            fill = INK if row["verdict"] == "holds" else "white"
+            panel.plot([row["low"], row["high"]], [place, place], color=INK, linewidth=1.5)
+            panel.plot(row["value"], place, "o", color=INK, markerfacecolor=fill, markersize=5)
         mark_null(panel, float(rows["null_value"].mean()), "null")
         panel.set_yticks(range(len(rows)), [f"seed {seed:.0f}" for seed in rows["seed"]], fontsize=7)
         panel.set_title(statement)

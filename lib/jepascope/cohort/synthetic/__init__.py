@@ -6,8 +6,10 @@ import shutil
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 
 from jepascope import params
+from jepascope.cohort.schema import SYNTHETIC_MARK, patients_digest
 from jepascope.cohort.synthetic import emission, leaks, people, stays, tables, truth, utilisation
 from jepascope.store import StoreError, read_json
 
@@ -78,3 +80,5 @@ def _write(root: Path, synthetic: params.Synthetic) -> None:
     tables.write_prescriptions(root, records, emission.drugs(histories.on, streams[5]), streams[5])
     tables.write_labs(root, records, emission.labs(histories.on, histories.patient, streams[6]), streams[6])
     truth.write_truth(root, histories, records.subject_id, records.hadm_id, synthetic)
+    written = pd.read_csv(root / "hosp" / "patients.csv", usecols=["subject_id"])["subject_id"]
+    (root / SYNTHETIC_MARK).write_text(patients_digest(written))
