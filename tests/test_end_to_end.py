@@ -120,6 +120,16 @@ def test_other_seeds_than_the_profiles_are_collected_too(ci_book: Path) -> None:
     assert {claim["seed"] for claim in claims} == {0}
 
 
+def test_a_book_that_mixes_data_tiers_is_refused(ci_book: Path) -> None:
+    results = ci_book / "runs" / "ci" / "1" / "03_training" / "results.json"
+    text = results.read_text()
+    results.write_text(text.replace('"tier": "synthetic"', '"tier": "credentialed"'))
+    done = jepascope(ci_book, "build", "--profile", "ci")
+    results.write_text(text)
+    assert done.returncode != 0
+    assert "mixes data tiers ['credentialed', 'synthetic']" in done.stderr
+
+
 def test_papermill_alone_runs_a_chapter_from_its_source(ci_book: Path, tmp_path: Path) -> None:
     out = tmp_path / "out.ipynb"
     command = ["book/05_z_characterisation.md", str(out), "-f", "params/ci.yaml", "-p", "seed", "1"]
@@ -152,13 +162,3 @@ def test_a_mistake_at_the_command_line_is_answered_in_one_message(
     assert done.returncode != 0
     assert message in done.stderr
     assert not list(project.glob("runs/*/*/*/results.json"))
-
-
-def test_a_book_that_mixes_data_tiers_is_refused(ci_book: Path) -> None:
-    results = ci_book / "runs" / "ci" / "1" / "03_training" / "results.json"
-    text = results.read_text()
-    results.write_text(text.replace('"tier": "synthetic"', '"tier": "credentialed"'))
-    done = jepascope(ci_book, "build", "--profile", "ci")
-    results.write_text(text)
-    assert done.returncode != 0
-    assert "mixes data tiers ['credentialed', 'synthetic']" in done.stderr

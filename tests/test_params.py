@@ -1,5 +1,6 @@
 """Parameters: everything wrong is said before anything runs."""
 
+import json
 from pathlib import Path
 
 import pytest
@@ -52,3 +53,11 @@ def test_a_seeds_override_reaches_that_seed_only(tmp_path: Path) -> None:
     assert [load_profile(file, seed=seed).training.epochs for seed in (None, 0, 1)] == [default, default, 3]
     injected = {"overrides": {"1": change}}  # as papermill hands it over
     assert load_profile(file, injected, seed=1).training.epochs == 3
+
+
+@pytest.mark.parametrize("name", PROFILES)
+def test_a_profile_handed_over_as_plain_data_is_the_same_profile(name: str) -> None:
+    """Papermill injects sections as data; a default that changed its type on the way would look like a change."""
+    profile = load_profile(name)
+    again = load_profile(name, json.loads(json.dumps(profile.model_dump())))
+    assert json.dumps(again.model_dump()) == json.dumps(profile.model_dump())

@@ -28,7 +28,7 @@ class ParameterError(ValueError):
 class Section(BaseModel):
     """One block of a profile. Unknown names are refused; values don't change after reading."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False, strict=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False, strict=True, validate_default=True)
 
 
 class Source(Section):
