@@ -18,7 +18,6 @@ DISCHARGES = (
     ("CHRONIC/LONG TERM ACUTE CARE", 0.035), ("HOSPICE", 0.015), ("AGAINST ADVICE", 0.015),
     ("PSYCH FACILITY", 0.01), ("ACUTE HOSPITAL", 0.005), ("", 0.01),
 )  # fmt: skip
-SERVICES = ("MED", "CMED", "SURG", "OMED", "NMED", "ORTHO", "PSYCH")
 WARD = {
     "MED": "Medicine", "CMED": "Medicine/Cardiology", "SURG": "Med/Surg", "OMED": "Hematology/Oncology",
     "NMED": "Neurology", "ORTHO": "Med/Surg/Trauma", "PSYCH": "Psychiatry",
