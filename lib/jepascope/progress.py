@@ -31,6 +31,8 @@ def terminal_path() -> str | None:
 class _Terminal:
     """Where bars are drawn, unbuffered: one that can't be opened, or goes away, costs the bar and never the work."""
 
+    encoding = "utf-8"  # tells tqdm that it may draw smooth bars
+
     def __init__(self) -> None:
         path = os.environ.get(TERMINAL)
         try:
