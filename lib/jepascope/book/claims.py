@@ -113,7 +113,7 @@ def interval(value: Estimate | Null | NotHere | None) -> str:
     if isinstance(value, NotHere):
         return str(value)
     digits = 2 if value.high - value.low >= WIDE else 3
-    return f"{value.value:.{digits}f} [{value.low:.{digits}f}, {value.high:.{digits}f}]"
+    return f"{value.value:z.{digits}f} [{value.low:z.{digits}f}, {value.high:z.{digits}f}]"
 
 
 def collect(results: Iterable[Path]) -> pd.DataFrame:

@@ -71,10 +71,13 @@ def claims_overview(results: Iterable[Path]) -> str:
 
 def _claim_cell(row: Any) -> str:
     badge = verdict_badge(row.verdict)
-    return badge if pd.isna(row.value) else f'<span class="number">{interval(row)}</span><br>{badge}'
+    if pd.isna(row.value):
+        return badge
+    number, bracket, rest = interval(row).partition("[")
+    return f'{number}<br><small class="number">{bracket}{rest}</small><br>{badge}'
 
 
 def _first_number(values: pd.Series) -> str:
     """The first seed's value of a null or twin, as ledger entries hold it; an em dash where there is none."""
     numbers = [entry["value"] for entry in values if isinstance(entry, dict)]
-    return f"{numbers[0]:.2f}" if numbers else "—"
+    return f"{numbers[0]:z.2f}" if numbers else "—"
