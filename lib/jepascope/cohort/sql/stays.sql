@@ -49,7 +49,7 @@ select * from (
     select 2, 'not admitted after death', count(distinct subject_id), count(*)
     from ruled where has_length and is_alive
     union all
-    select 3, format('at least {} years old at admission', getvariable('min_age')), count(distinct subject_id), count(*)
+    select 3, format('at least {:g} years old at admission', getvariable('min_age')), count(distinct subject_id), count(*)
     from ruled where has_length and is_alive and is_old_enough
     union all
     select 4, if(getvariable('require_diagnosis'), 'at least one coded diagnosis', 'with or without a coded diagnosis'),
