@@ -162,3 +162,12 @@ def test_a_mistake_at_the_command_line_is_answered_in_one_message(
     assert done.returncode != 0
     assert message in done.stderr
     assert not list(project.glob("runs/*/*/*/results.json"))
+
+
+def test_a_change_that_the_seeds_override_would_undo_is_refused(tmp_path: Path) -> None:
+    project = copy_project(tmp_path / "project")
+    with (project / "params" / "ci.yaml").open("a") as profile:
+        profile.write("overrides:\n  1:\n    sae:\n      epochs: 3\n")
+    done = jepascope(project, "run", "05", "--profile", "ci", "--seed", "1", "--set", "sae.epochs=9")
+    assert done.returncode == 1
+    assert "the profile overrides sae.epochs for seed 1" in done.stderr

@@ -70,11 +70,11 @@ def run_chapter(
 
 def _refuse_ineffective(source: ChapterSource, params: Profile, changes: Mapping[str, Any], seed: int | None) -> None:
     """A change that would be taken and do nothing is a mistake to be told of."""
+    overrides = {} if seed is None else params.overrides.get(seed, {})
     for section, values in changes.items():
         if section not in source.depends_on:
             raise ParameterError(f"{source.name} doesn't depend on {section!r}: it declares {source.depends_on}")
-        fixed = values.keys() & params.overrides.get(seed or 0, {}).get(section, {}).keys() if source.per_seed else ()
-        if fixed:
+        if fixed := values.keys() & overrides.get(section, {}).keys():
             raise ParameterError(f"the profile overrides {section}.{min(fixed)} for seed {seed}: change it there")
 
 
