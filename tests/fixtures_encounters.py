@@ -42,5 +42,7 @@ def toy_encounters(
             train_patients=0
         ),
         attrition=pd.DataFrame({"step": ["toy"], "rule": ["all"], "patients": [patients], "encounters": [len(index)]}),
+        tables=pd.DataFrame({"table": ["toy"], "read": [True], "rows": [len(index)], "published": [float("nan")]}),
+        data_end="toy",
         tier="synthetic",
     )

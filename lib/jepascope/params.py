@@ -36,9 +36,11 @@ class Source(Section):
 
     kind: Literal["synthetic", "mimic"] = "synthetic"
     root: str | None = Field(None, description="folder that holds hosp/ and icu/; for kind 'mimic'")
-    release: Literal["demo-2.2"] | None = Field(None, description="if set, row counts must equal the published ones")
-    data_end_year: int = Field(
-        2019, ge=2008, le=2100, description="last real year of the records: 2019 in MIMIC-IV 2.2, 2022 in 3.1"
+    release: Literal["3.1", "3.0", "2.2", "demo-2.2"] | None = Field(
+        None, description="if set, the records must be this release; else it is recognised by its row counts"
+    )
+    data_end_year: int | None = Field(
+        None, ge=2008, le=2100, description="last real year of the records; by default that of the release"
     )
 
     @model_validator(mode="after")
@@ -71,12 +73,14 @@ class Extraction(Section):
     lab_tail_deciles: int = Field(1, ge=1, le=5, description="deciles kept at each end of a lab's values; 5 keeps all")
     escalation_days: Positive = Field(90, description="horizon H of label_escalation_per_enc")
     crisis_days: Positive = Field(180, description="horizon H of label_psych_crisis_per_enc")
+    hospice_is_eligible: bool = Field(False, description="label discharges to a hospice, too: a sensitivity run")
     validation_share: Share = 0.15
     test_share: Share = 0.15
     split_key: str = Field("jepascope", description="key of the patient hash; another key is another split")
     closing_block: bool = Field(True, description="tokens known only at discharge: length of stay, discharge location")
     label_level: Literal["encounter", "patient"] = Field("encounter", description="'patient' is a leak, for the audit")
-    memory_gb: float = Field(2.0, gt=0, description="cap for DuckDB")
+    patients_per_shard: Positive = Field(16_384, description="patients computed at a time; fewer need less memory")
+    memory_gb: float = Field(1.0, gt=0, description="cap for DuckDB, GiB")
     threads: Positive = 1
 
 

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import copy
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -20,8 +21,10 @@ from mimic_tree import (
 )
 
 from jepascope import params
-from jepascope.cohort.encounters import load
-from jepascope.cohort.extract import CohortError, extract
+from jepascope.cohort import extract as extract_module
+from jepascope.cohort import tokens
+from jepascope.cohort.encounters import load, save
+from jepascope.cohort.extract import CohortError, extract, read
 
 CONTRACT = [
     "subject_id", "hadm_id", "k", "admittime", "dischtime", "age", "sex", "admission_type", "insurance", "race",
@@ -68,6 +71,62 @@ def test_single_encounter_patients_stay():
     add_patient(tables, 1)
     add_stay(tables, 1, 100, 0, 3)
     assert len(extracted(tables)[0].index) == 1
+
+
+@pytest.mark.parametrize("patients_per_shard", [1, 7, 60])
+def test_shards_change_nothing(patients_per_shard):
+    tables = random_tables(np.random.default_rng(5))
+    usual = params.Extraction(min_patients_per_token=4)
+    whole, fitted = extracted(tables, usual)
+    parts, refitted = extracted(tables, usual.model_copy(update={"patients_per_shard": patients_per_shard}))
+    for name, one in whole._asdict().items():
+        two = getattr(parts, name)
+        if isinstance(one, pd.DataFrame):
+            pd.testing.assert_frame_equal(two, one)
+        else:
+            np.testing.assert_array_equal(two, one)
+    pd.testing.assert_frame_equal(refitted.deciles, fitted.deciles)
+
+
+def test_deciles_fitted_in_batches_of_items_are_those_fitted_at_once(monkeypatch):
+    tables = random_tables(np.random.default_rng(6))
+    _, whole = extracted(tables)
+    monkeypatch.setattr(tokens, "BATCH_VALUES", 5)
+    _, batched = extracted(tables)
+    assert len(whole.deciles) > 1
+    pd.testing.assert_frame_equal(batched.deciles, whole.deciles)
+
+
+@pytest.mark.parametrize("dies", ["describe", "spell", "encode"])
+def test_a_killed_extraction_goes_on_with_the_shard_it_died_in(tmp_path, monkeypatch, dies):
+    root = write(tmp_path / "mimic", random_tables(np.random.default_rng(7)))
+    settings = LOOSE.model_copy(update={"patients_per_shard": 20})
+    whole, _ = read(tmp_path / "whole", root, MIMIC, settings)
+    real, calls = getattr(extract_module, dies), []
+
+    def die(*arguments):
+        calls.append(arguments)
+        if len(calls) == 2:
+            raise KeyboardInterrupt
+        return real(*arguments)
+
+    monkeypatch.setattr(extract_module, dies, die)
+    with pytest.raises(KeyboardInterrupt):
+        extract(tmp_path / "step", root, MIMIC, settings)
+    before = finished(tmp_path / "step" / "work")
+    after = {}
+    monkeypatch.setattr(
+        extract_module, "save", lambda *a: (after.update(finished(tmp_path / "step" / "work")), save(*a))
+    )
+    extract(tmp_path / "step", root, MIMIC, settings)
+    assert before.items() < after.items() or (dies == "encode" and before == after)
+    assert not (tmp_path / "step" / "work").exists()
+    pd.testing.assert_frame_equal(load(tmp_path / "step").index, whole.index)
+    np.testing.assert_array_equal(load(tmp_path / "step").tokens, whole.tokens)
+
+
+def finished(folder: Path) -> dict[Path, int]:
+    return {file: file.stat().st_mtime_ns for file in folder.rglob("*.parquet")}
 
 
 def test_impossible_stays_are_dropped_and_counted():

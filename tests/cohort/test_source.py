@@ -5,11 +5,12 @@ import hashlib
 from pathlib import Path
 
 import duckdb
+import pandas as pd
 import pytest
 from mimic_tree import HEADERS, LOOSE, MIMIC, Tables, add_patient, add_stay, empty, extracted, write
 
 from jepascope.cohort.extract import extract, read
-from jepascope.cohort.schema import SYNTHETIC_MARK, TABLES, patients_digest
+from jepascope.cohort.schema import INDISPENSABLE, SYNTHETIC_MARK, TABLES, patients_digest
 from jepascope.cohort.source import SourceError, find_files
 
 
@@ -34,11 +35,24 @@ def test_a_missing_folder_is_named(tmp_path):
     refuse(tmp_path / "nowhere", "nowhere", "hosp/")
 
 
-@pytest.mark.parametrize("table", list(TABLES))
-def test_a_missing_table_is_named(tmp_path, tables, table):
+@pytest.mark.parametrize("table", INDISPENSABLE)
+def test_a_missing_indispensable_table_is_named(tmp_path, tables, table):
     root = write(tmp_path / "mimic", tables)
     (root / f"{table}.csv").unlink()
     refuse(root, f"{table}.csv.gz", "missing")
+
+
+@pytest.mark.parametrize("table", [table for table in TABLES if table not in INDISPENSABLE])
+def test_without_an_optional_table_its_tokens_are_missing_and_nothing_else(tmp_path, tables, table):
+    whole, _ = extracted(tables)
+    without, _ = extracted({name: rows for name, rows in tables.items() if name != table})
+    pd.testing.assert_frame_equal(
+        without.index.drop(columns=["n_tokens", "icu"]), whole.index.drop(columns=["n_tokens", "icu"])
+    )
+    assert set(without.vocabulary["token"]) <= set(whole.vocabulary["token"])
+    assert without.tables.set_index("table")["read"].to_dict() == {
+        name: name in tables and name != table for name in TABLES
+    }
 
 
 def test_a_missing_column_is_named_with_what_was_expected(tmp_path, tables):
@@ -129,6 +143,19 @@ def test_csv_gzip_and_parquet_give_the_same_encounters(tmp_path, tables):
         assert other.vocabulary.equals(plain.vocabulary)
 
 
+def test_names_in_upper_case_are_the_same_names(tmp_path, tables):
+    root = write(tmp_path / "mimic", tables)
+    for file in sorted(root.rglob("*.csv")):
+        header, rest = file.read_text().split("\n", 1)
+        file.write_text(header.upper() + "\n" + rest)
+        file.rename(file.with_name(file.name.upper()))
+    for folder in list(root.iterdir()):
+        folder.rename(folder.with_name(folder.name.upper()))
+    encounters, _ = read(tmp_path / "upper", root, MIMIC, LOOSE)
+    expected, _ = extracted(tables)
+    pd.testing.assert_frame_equal(encounters.index, expected.index)
+
+
 def test_the_tier_is_synthetic_only_under_a_mark_that_names_the_patients_and_else_credentialed(tmp_path, tables):
     root = write(tmp_path / "mimic", tables)
     (root / "truth").mkdir()
@@ -143,7 +170,7 @@ def test_the_tier_is_synthetic_only_under_a_mark_that_names_the_patients_and_els
 
 def test_a_release_with_other_row_counts_is_refused(tmp_path, tables):
     demo = MIMIC.model_copy(update={"release": "demo-2.2"})
-    refuse(write(tmp_path / "mimic", tables), "patients.csv", "1 rows", "demo-2.2 has 100", source=demo)
+    refuse(write(tmp_path / "mimic", tables), "hosp/patients has 1 rows", "demo-2.2 has 100", source=demo)
 
 
 @pytest.mark.demo

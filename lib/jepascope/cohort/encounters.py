@@ -31,6 +31,8 @@ class Encounters(NamedTuple):
     offsets: np.ndarray  # int64 [N + 1]
     vocabulary: pd.DataFrame  # V rows: token, kind, train_patients; row 0 is "[CLS]"
     attrition: pd.DataFrame  # step, rule, patients, encounters
+    tables: pd.DataFrame  # what was read of the source: table, read, rows, published
+    data_end: str  # how the end of the records is known, in words
     tier: str  # synthetic | demo | credentialed
 
 
@@ -40,12 +42,15 @@ def save(folder: Path, encounters: Encounters) -> None:
     write_tensors(folder / "tokens.safetensors", {"tokens": encounters.tokens, "offsets": encounters.offsets})
     write_table(folder / "vocabulary.parquet", encounters.vocabulary)
     write_table(folder / "attrition.parquet", encounters.attrition)
-    write_json(folder / "tier.json", {"tier": encounters.tier})
+    write_table(folder / "tables.parquet", encounters.tables)
+    write_json(folder / "tier.json", {"tier": encounters.tier, "data_end": encounters.data_end})
 
 
 def load(folder: Path) -> Encounters:
     """Read what `save` wrote. Raises StoreError when a file is missing, damaged or of another extraction."""
-    stored_tier = read_json(folder / "tier.json")["tier"]
+    stored = read_json(folder / "tier.json")
+    if stored["tier"] not in TIERS:
+        raise StoreError(f"{folder / 'tier.json'}: tier {stored['tier']!r} is none of {', '.join(TIERS)}")
     arrays = read_tensors(folder / "tokens.safetensors")
     index = read_table(folder / "index.parquet")
     # Parquet has no seconds: it gives milliseconds back.
@@ -56,10 +61,10 @@ def load(folder: Path) -> Encounters:
         offsets=arrays["offsets"],
         vocabulary=read_table(folder / "vocabulary.parquet"),
         attrition=read_table(folder / "attrition.parquet"),
-        tier=stored_tier,
+        tables=read_table(folder / "tables.parquet"),
+        data_end=stored["data_end"],
+        tier=stored["tier"],
     )
-    if stored_tier not in TIERS:
-        raise StoreError(f"{folder / 'tier.json'}: tier {stored_tier!r} is none of {', '.join(TIERS)}")
     if len(encounters.offsets) != len(index) + 1 or encounters.offsets[-1] != len(encounters.tokens):
         raise StoreError(f"{folder}: index and tokens are of different extractions; run the extraction again")
     return encounters

@@ -8,6 +8,9 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import duckdb
+import pandas as pd
+
+from jepascope.store import atomic
 
 SQL = Path(__file__).parent / "sql"
 
@@ -26,6 +29,8 @@ def connect(folder: Path, memory_gb: float, threads: int) -> Iterator[duckdb.Duc
         "memory_limit": f"{memory_gb}GiB",
         "threads": threads,
         "temp_directory": str(scratch / "spill"),
+        # The order of rows in a file means nothing here, and keeping it costs memory.
+        "preserve_insertion_order": False,
     }
     connection = duckdb.connect(scratch / "records.duckdb", config=config)
     try:
@@ -49,3 +54,26 @@ def count(connection: duckdb.DuckDBPyConnection, query: str) -> int:
 def run(connection: duckdb.DuckDBPyConnection, name: str) -> None:
     """Run `sql/<name>.sql`; each file opens with what it reads and what it makes."""
     connection.execute((SQL / f"{name}.sql").read_text())
+
+
+def create(connection: duckdb.DuckDBPyConnection, name: str, table: pd.DataFrame) -> None:
+    """Copy a data frame into the table `name`."""
+    connection.register("given", table)
+    connection.execute(f"create or replace table {name} as from given")
+    connection.unregister("given")
+
+
+def write(connection: duckdb.DuckDBPyConnection, query: str, file: Path) -> None:
+    """Write a query's rows to one parquet file, complete under its name or not there."""
+    with atomic(file) as temporary:
+        connection.execute(f"copy ({query}) to {text(temporary)} (format parquet, compression zstd)")
+
+
+def view(connection: duckdb.DuckDBPyConnection, name: str, files: Path | str) -> None:
+    """Let `name` stand for parquet files (a path, or a pattern of them), read anew by each query."""
+    connection.execute(f"create or replace view {name} as from read_parquet({text(files)}, hive_partitioning = false)")
+
+
+def text(value: Path | str) -> str:
+    """Spell a value as SQL text."""
+    return "'" + str(value).replace("'", "''") + "'"

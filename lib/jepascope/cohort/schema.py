@@ -26,6 +26,7 @@ TABLES: dict[str, dict[str, str]] = {
         "discharge_location": "VARCHAR",
         "insurance": "VARCHAR",
         "race": "VARCHAR",
+        "edregtime": "TIMESTAMP",
         "hospital_expire_flag": "INTEGER",
     },
     "hosp/diagnoses_icd": {
@@ -53,7 +54,7 @@ TABLES: dict[str, dict[str, str]] = {
         "labevent_id": "BIGINT",
         "subject_id": "BIGINT",
         "hadm_id": "BIGINT",
-        "itemid": "INTEGER",
+        "itemid": "VARCHAR",
         "charttime": "TIMESTAMP",
         "storetime": "TIMESTAMP",
         "valuenum": "DOUBLE",
@@ -65,6 +66,25 @@ TABLES: dict[str, dict[str, str]] = {
         "transfertime": "TIMESTAMP",
         "curr_service": "VARCHAR",
     },
+    "hosp/transfers": {
+        "subject_id": "BIGINT",
+        "hadm_id": "BIGINT",
+        "careunit": "VARCHAR",
+        "intime": "TIMESTAMP",
+    },
+    "hosp/drgcodes": {
+        "subject_id": "BIGINT",
+        "hadm_id": "BIGINT",
+        "drg_type": "VARCHAR",
+        "drg_code": "VARCHAR",
+    },
+    "hosp/omr": {
+        "subject_id": "BIGINT",
+        "chartdate": "DATE",
+        "seq_num": "INTEGER",
+        "result_name": "VARCHAR",
+        "result_value": "VARCHAR",
+    },
     "icu/icustays": {
         "subject_id": "BIGINT",
         "hadm_id": "BIGINT",
@@ -73,24 +93,14 @@ TABLES: dict[str, dict[str, str]] = {
     },
 }
 
+# An extraction can do without the others: a table that is not there adds no tokens, and the page says so.
+INDISPENSABLE = ("hosp/patients", "hosp/admissions", "hosp/diagnoses_icd")
+
 # Cells that must not be empty: identity, and what the order and the labels stand on.
 REQUIRED: dict[str, tuple[str, ...]] = {
     "hosp/patients": ("subject_id", "gender", "anchor_age", "anchor_year", "anchor_year_group"),
     "hosp/admissions": ("subject_id", "hadm_id", "admittime", "dischtime", "admission_type"),
     "hosp/diagnoses_icd": ("subject_id", "hadm_id", "seq_num", "icd_code", "icd_version"),
-}
-
-# Published row counts of a release, so that a partial download can't pass for the whole.
-ROW_COUNTS: dict[str, dict[str, int]] = {
-    "demo-2.2": {
-        "hosp/patients": 100,
-        "hosp/admissions": 275,
-        "hosp/diagnoses_icd": 4_506,
-        "hosp/procedures_icd": 722,
-        "hosp/prescriptions": 18_087,
-        "hosp/labevents": 107_727,
-        "icu/icustays": 140,
-    },
 }
 
 # sha256 of the open demo's sorted subject ids joined by commas.
