@@ -43,6 +43,7 @@ def toy_encounters(
         ),
         attrition=pd.DataFrame({"step": ["toy"], "rule": ["all"], "patients": [patients], "encounters": [len(index)]}),
         tables=pd.DataFrame({"table": ["toy"], "read": [True], "rows": [len(index)], "published": [float("nan")]}),
+        map_kinds=pd.DataFrame({"icd_version": [10], "map_kind": ["native"], "rows": [len(index)]}),
         data_end="toy",
         tier="synthetic",
     )

@@ -11,6 +11,7 @@ import yaml
 
 from jepascope.book.notebooks import ChapterError, parse_notebook, read_book, read_chapter
 from jepascope.book.pages import glued_keys
+from jepascope.closure import closure
 from jepascope.params import project_root
 
 ROOT = project_root()
@@ -127,7 +128,8 @@ ROOMS = {
     "objects": {"store", "cohort", "models", "training"},
     "certify": {"store", "params", "cohort", "objects", "analysis"},
     "pipeline": {"params", "store", "steps", "cohort", "objects", "analysis", "training", "certify", "models"},
-    "book": {"params", "store", "steps", "closure", "progress", "analysis"},
+    "ledger": {"steps", "store"},
+    "book": {"params", "store", "steps", "closure", "progress", "analysis", "ledger"},
     "store": set(),
     "params": set(),
     "closure": set(),
@@ -149,6 +151,16 @@ def test_arrows_between_rooms_run_one_way(room: str) -> None:
             elif isinstance(node, ast.Import):
                 reached |= {alias.name.split(".")[1] for alias in node.names if alias.name.startswith("jepascope.")}
     assert reached - {room} <= ROOMS[room]
+
+
+def test_a_chapter_that_looks_at_test_patients_enters_the_test_set_ledger_first() -> None:
+    """Whoever spells the name of the test split, in the chapter or in a module it calls, must have opened it."""
+    base = ROOT / "lib" / "jepascope"
+    looking = {file for file in [*base.glob("pipeline/*.py"), base / "certify.py"] if '"test"' in file.read_text()}
+    assert base / "certify.py" in looking
+    for chapter in BOOK.chapters:
+        looks = '"test"' in chapter.code or bool(looking & set(closure(chapter.code)))
+        assert looks == ("chapter.open_test(" in chapter.code), chapter.name
 
 
 def test_only_certification_reads_the_planted_truth() -> None:

@@ -1,4 +1,4 @@
-"""The command line: `jepascope run | build | claims | synthesize | serve`."""
+"""The command line: `jepascope run | build | claims | synthesize | fetch-demo | to-meds | from-meds | serve`."""
 
 from __future__ import annotations
 
@@ -59,6 +59,22 @@ def _parser() -> argparse.ArgumentParser:
     synthesize.add_argument("--out", type=Path, required=True)
     synthesize.set_defaults(action=_synthesize)
 
+    fetch = commands.add_parser("fetch-demo", help="download the open MIMIC-IV demo from PhysioNet, verified")
+    fetch.add_argument("--out", type=Path, default=Path("data/mimic-iv-demo"), help="folder (default: %(default)s)")
+    fetch.set_defaults(action=_fetch_demo)
+
+    to_meds = commands.add_parser("to-meds", help="write a profile's records and labels as a MEDS directory")
+    to_meds.add_argument("out", type=Path, metavar="DIR", help="new folder; what is written there are records")
+    to_meds.add_argument("--profile", default="synthetic")
+    to_meds.set_defaults(action=_to_meds)
+
+    from_meds = commands.add_parser(
+        "from-meds", help="write a MEDS directory's records as MIMIC-IV tables, and say how"
+    )
+    from_meds.add_argument("root", type=Path, metavar="DIR", help="folder that holds data/")
+    from_meds.add_argument("--out", type=Path, required=True, help="new folder; what is written there are records")
+    from_meds.set_defaults(action=_from_meds)
+
     serve = commands.add_parser("serve", help="serve _build/html on this machine only")
     serve.add_argument("--port", type=int, default=8000)
     serve.set_defaults(action=_serve)
@@ -107,6 +123,29 @@ def _synthesize(options: argparse.Namespace) -> None:
     profile = {"profile": "synthesize", "synthetic": {"patients": options.patients, "seed": options.seed, **values}}
     parameters: Synthetic = check(profile, "command line").synthetic
     synthesize(options.out, parameters)
+
+
+def _fetch_demo(options: argparse.Namespace) -> None:
+    from jepascope.cohort.demo import fetch_demo
+
+    fetched = fetch_demo(options.out)
+    print(f"{options.out}: {len(fetched.fetched)} files fetched, {len(fetched.kept)} were there")
+
+
+def _to_meds(options: argparse.Namespace) -> None:
+    from jepascope.book.chapter import run_folder
+    from jepascope.pipeline.meds import export_meds
+
+    export_meds(run_folder(options.profile, "01_extraction", None), load_profile(options.profile), options.out)
+
+
+def _from_meds(options: argparse.Namespace) -> None:
+    from jepascope.cohort.meds_in import from_meds
+
+    for row in from_meds(options.root, options.out).itertuples():
+        print(
+            f"{row.rows:12,d} rows  {row.codes:7,d} codes  {row.prefix:24s} {row.kind:12s} {row.record or '(no table)'}"
+        )
 
 
 def _serve(options: argparse.Namespace) -> None:

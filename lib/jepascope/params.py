@@ -34,8 +34,8 @@ class Section(BaseModel):
 class Source(Section):
     """Where the records come from."""
 
-    kind: Literal["synthetic", "mimic"] = "synthetic"
-    root: str | None = Field(None, description="folder that holds hosp/ and icu/; for kind 'mimic'")
+    kind: Literal["synthetic", "mimic", "meds"] = "synthetic"
+    root: str | None = Field(None, description="folder that holds hosp/ and icu/ (kind 'mimic') or data/ ('meds')")
     release: Literal["3.1", "3.0", "2.2", "demo-2.2"] | None = Field(
         None, description="if set, the records must be this release; else it is recognised by its row counts"
     )
@@ -44,9 +44,9 @@ class Source(Section):
     )
 
     @model_validator(mode="after")
-    def _mimic_needs_a_root(self) -> Source:
-        if (self.kind == "mimic") != (self.root is not None):
-            raise ValueError("source.root belongs to kind 'mimic', and kind 'mimic' needs it")
+    def _records_need_a_root(self) -> Source:
+        if (self.kind == "synthetic") != (self.root is None):
+            raise ValueError("source.root belongs to kinds 'mimic' and 'meds', and they need it")
         return self
 
 
@@ -69,6 +69,8 @@ class Extraction(Section):
     max_patients: Positive | None = Field(None, description="cap, by keyed hash of the subject id")
     min_patients_per_token: Positive = Field(11, description="training patients; rarer tokens are dropped")
     max_diagnoses: Positive = Field(40, description="per encounter, by billing priority")
+    map_icd9: bool = Field(True, description="ICD-9 diagnoses as ICD-10 categories, where no choice is left")
+    drg_codes: bool = Field(False, description="tokens of diagnosis-related groups, billed after discharge")
     max_drugs: Positive = Field(10, description="per encounter, the first started")
     lab_tail_deciles: int = Field(1, ge=1, le=5, description="deciles kept at each end of a lab's values; 5 keeps all")
     escalation_days: Positive = Field(90, description="horizon H of label_escalation_per_enc")
@@ -77,6 +79,9 @@ class Extraction(Section):
     validation_share: Share = 0.15
     test_share: Share = 0.15
     split_key: str = Field("jepascope", description="key of the patient hash; another key is another split")
+    era_test_from: int = Field(
+        2017, ge=2008, le=2100, description="the split by era tests on patients from this year on"
+    )
     closing_block: bool = Field(True, description="tokens known only at discharge: length of stay, discharge location")
     label_level: Literal["encounter", "patient"] = Field("encounter", description="'patient' is a leak, for the audit")
     patients_per_shard: Positive = Field(16_384, description="patients computed at a time; fewer need less memory")

@@ -19,7 +19,7 @@ def encounters() -> Encounters:
 def test_what_is_saved_is_loaded_with_its_types(tmp_path, encounters):
     save(tmp_path, encounters)
     again = load(tmp_path)
-    for table in ("index", "vocabulary", "attrition", "tables"):
+    for table in ("index", "vocabulary", "attrition", "tables", "map_kinds"):
         pd.testing.assert_frame_equal(getattr(again, table), getattr(encounters, table))
     assert again.tokens.dtype == np.int32
     assert again.offsets.dtype == np.int64

@@ -5,7 +5,7 @@ import hashlib
 import numpy as np
 import pytest
 
-from jepascope.cohort.splits import assign, uniform
+from jepascope.cohort.splits import assign, assign_era, check_trained_on, uniform
 
 
 def test_shares_hold_within_three_standard_errors():
@@ -47,3 +47,66 @@ def test_a_zero_share_is_empty():
 def test_shares_without_training_patients_are_refused():
     with pytest.raises(ValueError, match="no training"):
         assign([1], "key", 0.5, 0.5)
+
+
+GROUPS = np.array(["2008 - 2010", "2011 - 2013", "2014 - 2016", "2017 - 2019", "2020 - 2022"])
+
+
+def all_pairs() -> tuple[np.ndarray, np.ndarray]:
+    parts = np.array(["train", "validation", "test"])
+    return np.repeat(GROUPS, 3), np.tile(parts, len(GROUPS))
+
+
+def test_the_split_by_era_written_out():
+    expected = [
+        *["train", "validation", "unused"] * 3,  # up to 2016: who tests in the hash split neither trains nor tests
+        *["unused", "unused", "test"] * 2,  # from 2017: only who tests in the hash split tests here
+    ]
+    assert assign_era(*all_pairs()).tolist() == expected
+
+
+def test_nobody_tests_in_one_split_and_trains_in_the_other():
+    ids = np.arange(5000)
+    within = assign(ids, "key", 0.15, 0.15)
+    era = assign_era(GROUPS[ids % 5], within)
+    assert set(within[era != "unused"] + era[era != "unused"]) == {"traintrain", "validationvalidation", "testtest"}
+
+
+def test_no_patient_of_the_new_era_is_trained_on_and_none_of_the_old_tested_on():
+    group, within = all_pairs()
+    era = assign_era(group, within, 2014)
+    assert set(group[era == "train"]) == {"2008 - 2010", "2011 - 2013"}
+    assert set(group[era == "test"]) == {"2014 - 2016", "2017 - 2019", "2020 - 2022"}
+
+
+def test_a_group_that_straddles_the_year_is_unused():
+    for year in (2015, 2016):
+        group, within = all_pairs()
+        assert set(assign_era(group, within, year)[group == "2014 - 2016"]) == {"unused"}
+
+
+def test_a_patient_without_a_group_is_unused():
+    group = np.array([None, np.nan, "2008 - 2010", "2017-2019"], dtype=object)
+    assert assign_era(group, np.array(["train", "test", "train", "test"])).tolist() == [
+        "unused",
+        "unused",
+        "train",
+        "test",
+    ]
+    assert assign_era([None, None], np.array(["train", "test"])).tolist() == ["unused", "unused"]
+    assert assign_era([], np.array([], dtype=str)).tolist() == []
+
+
+def test_a_malformed_group_is_refused_without_being_shown():
+    with pytest.raises(ValueError, match="for 2 patients") as error:
+        assign_era(["2008 - 2010", "2017", "20170 - 20190"], np.array(["train"] * 3))
+    assert "20190" not in str(error.value)
+
+
+def test_a_model_of_the_hash_split_is_refused_under_the_split_by_era():
+    group, within = all_pairs()
+    era = assign_era(group, within)
+    with pytest.raises(ValueError, match=r"outside .* \(unused: 2\)"):
+        check_trained_on(within == "train", era)
+    check_trained_on(era == "train", era)
+    check_trained_on(era == "train", within)

@@ -255,7 +255,7 @@ def test_total_length_tells_the_last_number_at_the_first_encounter(tmp_path):
     root = write(tmp_path / "leak", leak="total_length")
     codes, stays = (read(root)[table] for table in ("hosp/diagnoses_icd", "hosp/admissions"))
     length = stays["subject_id"].map(stays.groupby("subject_id").size())
-    told = codes[codes["icd_code"].str.fullmatch(r"V[012]\d9XXA|E9[012]\d9")].set_index("hadm_id")["icd_code"]
+    told = codes[codes["icd_code"].str.fullmatch(r"V[012]\d9XXA|E9[012]\dZ")].set_index("hadm_id")["icd_code"]
     number = told.str.extract(r"^(?:V|E9)(\d\d)")[0].astype(int)
     assert np.array_equal(number.reindex(stays["hadm_id"]), length)
 
@@ -265,7 +265,7 @@ def test_next_encounter_tells_the_first_concept_to_come(tmp_path):
     codes, table = read(root)["hosp/diagnoses_icd"], truth.read_truth(root).table
     states = table.filter(like="concept_").to_numpy()
     following = (table["subject_id"].shift(-1) == table["subject_id"]) & np.roll(states.any(axis=1), -1)
-    told = codes[codes["icd_code"].str.fullmatch(r"V[3456]\d9XXA|E8[4567]\d9")].set_index("hadm_id")["icd_code"]
+    told = codes[codes["icd_code"].str.fullmatch(r"V[3456]\d9XXA|E8[4567]\dZ")].set_index("hadm_id")["icd_code"]
     number = told.str.extract(r"^(?:V|E8)(\d\d)")[0].astype(int) - np.where(told.str.startswith("V"), 30, 40)
     assert set(told.index) == set(table["hadm_id"][following])
     first = pd.Series(np.roll(states.argmax(axis=1), -1), index=table["hadm_id"])

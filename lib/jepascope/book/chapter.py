@@ -29,9 +29,10 @@ from jepascope.book import pages
 from jepascope.book.claims import Claim, NotHere, interval, plain
 from jepascope.book.notebooks import ChapterError, ChapterSource, read_book
 from jepascope.closure import code_fingerprint
+from jepascope.ledger import LEDGER, open_test, times_opened
 from jepascope.params import ParameterError, Profile, load_profile, project_root
 from jepascope.steps import SIDECAR, commit, content, run_step
-from jepascope.store import StoreError, atomic, fingerprint, read_json, write_json
+from jepascope.store import StoreError, atomic, fingerprint, read_json, read_table, write_json
 
 RESULTS = "results.json"
 EXECUTED = "executed.ipynb"
@@ -111,6 +112,20 @@ class Chapter:
             raise StoreError(f"{path} is missing: `{command}{'' if chosen is None else f' --seed {chosen}'}` makes it")
         self._note(path)
         return path
+
+    def open_test(self, encounters: Path) -> None:
+        """Enter in the test-set ledger, before it happens, that this chapter looks at an extraction's test patients."""
+        index = read_table(encounters / "index.parquet")
+        test = index[index["split"] == "test"]
+        how = {"parameters": resolved_parameters(self.source, self.params), "code": self._code}
+        open_test(self._test_ledger, self.name, self.seed, how, len(test), test["subject_id"].nunique())
+
+    def times_opened(self) -> pd.DataFrame:
+        """How often each chapter has looked at this profile's test patients so far, over all seeds."""
+        opened = times_opened(self._test_ledger)
+        unreadable = pd.DataFrame({"evaluation": ["(unreadable)"], "times": [len(opened.attrs["unreadable"])]})
+        summed = opened.groupby("evaluation", as_index=False)[["times", "repeated"]].sum()
+        return pd.concat([summed, unreadable[unreadable["times"] > 0]]).fillna({"repeated": 0})
 
     def rng(self, purpose: str) -> np.random.Generator:
         """A generator of this chapter's own for one purpose: adding a cell doesn't move another cell's draws."""
@@ -210,6 +225,10 @@ class Chapter:
         }
         write_json(self.folder / RESULTS, result)
         display(HTML(pages.provenance_block(result)))
+
+    @property
+    def _test_ledger(self) -> Path:
+        return project_root() / "runs" / self.params.profile / LEDGER
 
     def _glued(self) -> set[str]:
         return {*self._values, *(f"{name}_interval" for name in self._values), *self._boxes}

@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from jepascope.book.claims import collect, interval
@@ -20,17 +21,83 @@ def attrition_table(attrition: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame({"rule": attrition["rule"], **counts, "encounters lost": lost.map("{:,}".format)})
 
 
-def split_table(index: pd.DataFrame) -> pd.DataFrame:
-    """Patients and encounters per split, and encounters with a predecessor, which give predictions."""
-    grouped = index.groupby("split")
+def source_table(read: pd.DataFrame) -> pd.DataFrame:
+    """What was read of the source: table, rows as delivered, and as published where the release is known."""
+    published = read["published"].map(lambda rows: "—" if pd.isna(rows) else f"{rows:,.0f}")
+    delivered = read["rows"].map("{:,}".format).where(read["read"], "not there")
+    return pd.DataFrame({"table": read["table"], "rows": delivered, "published": published})
+
+
+def vocabulary_table(vocabulary: pd.DataFrame, tokens: np.ndarray, encounters: int) -> pd.DataFrame:
+    """The vocabulary by kind: words, how many of them an encounter has on average, and the commonest one."""
+    carried = np.bincount(tokens, minlength=len(vocabulary))
+    words = vocabulary.assign(carried=carried).sort_values("carried", ascending=False, kind="stable")
+    table = (
+        words[words["kind"] != "special"]
+        .groupby("kind", sort=False)
+        .agg(words=("token", "size"), carried=("carried", "sum"), commonest=("token", "first"))
+    )
+    table.insert(1, "per encounter", table.pop("carried") / max(encounters, 1))
+    return table.reset_index()
+
+
+def example_table(example: pd.DataFrame) -> pd.DataFrame:
+    """One patient's record, a row per encounter, days rounded."""
+    days = example.columns[example.columns.str.startswith("days")]
+    rounded = {name: example[name].map(lambda value: "—" if pd.isna(value) else f"{value:.1f}") for name in days}
+    return example.assign(**rounded)
+
+
+def map_table(map_kinds: pd.DataFrame) -> pd.DataFrame:
+    """How coded diagnoses became words: ICD version, kind of mapping, rows and their share."""
+    share = map_kinds["rows"] / map_kinds["rows"].sum()
+    cells = {"rows": map_kinds["rows"].map("{:,}".format), "share": share.map("{:.1%}".format)}
+    return map_kinds[["icd_version", "map_kind"]].rename(columns=lambda name: name.replace("_", " ")).assign(**cells)
+
+
+def count_table(table: pd.DataFrame) -> pd.DataFrame:
+    """A table of counts, with thousands told apart, and shares in per cent."""
+    spelled = table.copy()
+    for name in table.columns:
+        if name == "share":
+            spelled[name] = table[name].map("{:.1%}".format)
+        elif pd.api.types.is_integer_dtype(table[name]):
+            spelled[name] = table[name].map("{:,}".format)
+    return spelled.rename(columns=lambda name: name.replace("_", " ")).replace("_", " ", regex=True)
+
+
+def rate_table(rates: pd.DataFrame) -> pd.DataFrame:
+    """Every label's count and rate with its interval."""
+    counts = count_table(rates[["label", "encounters", "patients", "positives"]])
+    return counts.assign(rate=_bracket(rates, "rate", "low", "high"))
+
+
+def policy_table(compared: pd.DataFrame) -> pd.DataFrame:
+    """The last-encounter policies side by side: counts, rate and AUROC with intervals."""
+    counts = count_table(compared[["policy", "encounters", "patients", "positives"]])
+    rate = _bracket(compared, "rate", "rate_low", "rate_high")
+    return counts.assign(rate=rate, AUROC=_bracket(compared, "auroc", "auroc_low", "auroc_high"))
+
+
+def _bracket(table: pd.DataFrame, value: str, low: str, high: str) -> list[str]:
+    return [
+        "not computable here" if pd.isna(v) else f"{v:.3f} [{a:.3f}, {b:.3f}]"
+        for v, a, b in zip(table[value], table[low], table[high], strict=True)
+    ]
+
+
+def split_table(index: pd.DataFrame, split: str = "split") -> pd.DataFrame:
+    """Patients and encounters per part of a split, and encounters with a predecessor, which give predictions."""
+    grouped = index.groupby(split)
     table = pd.DataFrame(
         {
             "patients": grouped["subject_id"].nunique(),
             "encounters": grouped.size(),
-            "with a predecessor": index[index["k"] > 0].groupby("split").size(),
+            "with a predecessor": index[index["k"] > 0].groupby(split).size(),
         }
     )
-    return table.loc[[name for name in ("train", "validation", "test") if name in table.index]].reset_index()
+    parts = ("train", "validation", "test", "unused")
+    return table.loc[[name for name in parts if name in table.index]].reset_index()
 
 
 def probes_of(table: pd.DataFrame, representation: str) -> pd.DataFrame:

@@ -32,6 +32,7 @@ class Encounters(NamedTuple):
     vocabulary: pd.DataFrame  # V rows: token, kind, train_patients; row 0 is "[CLS]"
     attrition: pd.DataFrame  # step, rule, patients, encounters
     tables: pd.DataFrame  # what was read of the source: table, read, rows, published
+    map_kinds: pd.DataFrame  # how coded diagnoses became words: icd_version, map_kind, rows
     data_end: str  # how the end of the records is known, in words
     tier: str  # synthetic | demo | credentialed
 
@@ -43,6 +44,7 @@ def save(folder: Path, encounters: Encounters) -> None:
     write_table(folder / "vocabulary.parquet", encounters.vocabulary)
     write_table(folder / "attrition.parquet", encounters.attrition)
     write_table(folder / "tables.parquet", encounters.tables)
+    write_table(folder / "map_kinds.parquet", encounters.map_kinds)
     write_json(folder / "tier.json", {"tier": encounters.tier, "data_end": encounters.data_end})
 
 
@@ -62,6 +64,7 @@ def load(folder: Path) -> Encounters:
         vocabulary=read_table(folder / "vocabulary.parquet"),
         attrition=read_table(folder / "attrition.parquet"),
         tables=read_table(folder / "tables.parquet"),
+        map_kinds=read_table(folder / "map_kinds.parquet"),
         data_end=stored["data_end"],
         tier=stored["tier"],
     )

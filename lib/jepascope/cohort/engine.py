@@ -17,10 +17,9 @@ SQL = Path(__file__).parent / "sql"
 
 @contextlib.contextmanager
 def connect(folder: Path, memory_gb: float, threads: int) -> Iterator[duckdb.DuckDBPyConnection]:
-    """Yield a connection whose database and spill lie in `folder/.duckdb`, removed when the block ends.
+    """Yield a connection that holds at most `memory_gb` (GiB) and spills the rest to `folder/.duckdb`.
 
-    On disk and not in memory, so that `memory_gb` (GiB) bounds the records too and not only the query.
-    A leftover of a killed attempt is removed first.
+    The folder is removed when the block ends, and a killed attempt's leftover before it begins.
     """
     scratch = folder / ".duckdb"
     shutil.rmtree(scratch, ignore_errors=True)
@@ -32,7 +31,7 @@ def connect(folder: Path, memory_gb: float, threads: int) -> Iterator[duckdb.Duc
         # The order of rows in a file means nothing here, and keeping it costs memory.
         "preserve_insertion_order": False,
     }
-    connection = duckdb.connect(scratch / "records.duckdb", config=config)
+    connection = duckdb.connect(":memory:", config=config)
     try:
         yield connection
     finally:

@@ -53,7 +53,8 @@ def read(
     shards = [Shard(work / "shards", s) for s in range(1 + max(records.patients["shard"], default=0))]
     for shard in with_bar(shards, "encounters of shards"):
         describe(shard, records, extraction)
-    attrition = _attrition([read_table(shard.attrition) for shard in shards])
+    attrition = _sum([read_table(shard.attrition) for shard in shards], ["step", "rule"])
+    map_kinds = _sum([read_table(shard.map_kinds) for shard in shards], ["icd_version", "map_kind"])
     parts = [read_table(shard.index) for shard in shards]
     index = pd.concat([part for part in parts if len(part)] or parts[:1], ignore_index=True)
     _refuse_empty(attrition, index)
@@ -61,7 +62,14 @@ def read(
     index.insert(index.columns.get_loc("split"), "n_tokens", np.diff(tokens.offsets).astype(np.int32))
     times = dict.fromkeys(("admittime", "dischtime"), "datetime64[s]")
     return Encounters(
-        index.astype(times), *tokens, fitted.vocabulary, attrition, records.tables, records.ending.reason, records.tier
+        index.astype(times),
+        *tokens,
+        fitted.vocabulary,
+        attrition,
+        records.tables,
+        map_kinds,
+        records.ending.reason,
+        records.tier,
     ), fitted
 
 
@@ -85,10 +93,9 @@ def _tokenize(
     return Tokens(np.concatenate([part.tokens for part in parts]), offsets), Fitted(vocabulary, deciles)
 
 
-def _attrition(parts: list[pd.DataFrame]) -> pd.DataFrame:
-    """Add up the shards: no patient is in two."""
-    total = pd.concat(parts).groupby(["step", "rule"], as_index=False)[["patients", "encounters"]].sum()
-    return total.sort_values("step", ignore_index=True)
+def _sum(parts: list[pd.DataFrame], by: list[str]) -> pd.DataFrame:
+    """Add up counts of the shards, in the order of their keys: no patient is in two."""
+    return pd.concat([part for part in parts if len(part)] or parts[:1]).groupby(by, as_index=False).sum()
 
 
 def _refuse_empty(attrition: pd.DataFrame, index: pd.DataFrame) -> None:

@@ -17,8 +17,9 @@ import pandas as pd
 
 from jepascope import params
 from jepascope.cohort import engine, splits
+from jepascope.cohort.meds_in import relations as meds_relations
 from jepascope.cohort.releases import Ending, data_end, detect, named, verify
-from jepascope.cohort.schema import DEMO_PATIENTS, REQUIRED, SYNTHETIC_MARK, TABLES, patients_digest
+from jepascope.cohort.schema import DEMO_PATIENTS, MEDS_MARK, REQUIRED, SYNTHETIC_MARK, TABLES, patients_digest
 from jepascope.cohort.source import Relation, SourceError, explain, mimic_relations
 from jepascope.progress import with_bar
 from jepascope.store import read_table, write_table
@@ -43,19 +44,21 @@ def ingest(folder: Path, root: Path, source: params.Source, extraction: params.E
     A table that is complete from a killed attempt is not read again. Raises SourceError on a missing or damaged
     file, a cell of the wrong type, an empty required cell, or contradicting rows.
     """
-    relations = mimic_relations(root)
     with engine.connect(folder, extraction.memory_gb, extraction.threads) as connection:
         engine.run(connection, "reference")
+        relations = meds_relations(root, connection) if source.kind == "meds" else mimic_relations(root)
         patients = _patients(connection, folder, relations["hosp/patients"], extraction)
         for table in with_bar(relations, "reading tables"):
             _shard(connection, folder, table, relations[table])
-            _check_required(connection, table, relations[table].file)
+            _check_required(connection, table, relations[table].file, source.kind)
         _check_identity(connection, {table: relation.file for table, relation in relations.items()})
         rows = {table: _rows(connection, folder, table) for table in relations}
         groups = [
             group for (group,) in connection.execute("select distinct anchor_year_group from patients").fetchall()
         ]
-    tables = _compare(rows, source.release, root)
+    # A MEDS directory, and a tree made from one, hold what was understood of a source, not a release's rows.
+    whole = source.kind == "mimic" and not (root / MEDS_MARK).exists()
+    tables = _compare(rows, source.release, root) if whole else _compare({}, None, root)
     ending = Ending(source.data_end_year, "set by hand") if source.data_end_year else data_end(rows, groups)
     return Records(folder, patients, tables, ending, find_tier(patients["subject_id"].to_numpy(), root))
 
@@ -66,6 +69,12 @@ def open_shard(connection: duckdb.DuckDBPyConnection, records: Records, shard: i
         _view(connection, records.folder, table, f"shard={shard}")
     mine = records.patients[records.patients["shard"] == shard]
     engine.create(connection, "patient_hash", mine[["subject_id", "split", "sampled"]])
+
+
+def open_all(connection: duckdb.DuckDBPyConnection, records: Records) -> None:
+    """Make the record tables of all shards readable by their plain names."""
+    for table in TABLES:
+        _view(connection, records.folder, table, "*")
 
 
 def find_tier(subject_id: np.ndarray, root: Path) -> str:
@@ -164,8 +173,10 @@ def _rows(connection: duckdb.DuckDBPyConnection, folder: Path, table: str) -> in
     return engine.count(connection, f"select coalesce(sum(num_rows), 0) from parquet_file_metadata({files})")
 
 
-def _check_required(connection: duckdb.DuckDBPyConnection, table: str, file: Path) -> None:
+def _check_required(connection: duckdb.DuckDBPyConnection, table: str, file: Path, kind: str) -> None:
     for column in REQUIRED.get(table, ()):
+        if kind == "meds" and column == "anchor_year_group":
+            continue  # only ours have it; without it follow-up is unknown
         empty = engine.count(connection, f"select count(*) from {table.split('/')[1]} where {column} is null")
         if empty:
             raise SourceError(f"{file}: column {column} is empty in {empty:,} rows; every row needs it")

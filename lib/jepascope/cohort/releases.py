@@ -133,26 +133,24 @@ def verify(rows: Mapping[str, int], release: Release) -> list[str]:
 
 
 class Ending(NamedTuple):
-    """The last real year that the records cover, and how it is known."""
+    """The last real year that the records cover (None: not known), and how it is known."""
 
-    year: int
+    year: int | None
     reason: str
 
 
-def data_end(rows: Mapping[str, int], anchor_year_groups: Iterable[str]) -> Ending:
+def data_end(rows: Mapping[str, int], anchor_year_groups: Iterable[str | None]) -> Ending:
     """Say when the records end: as published for a known release, else the end of the latest anchor_year_group.
 
     The fallback errs on the safe side, towards an earlier end, unless the records stop inside their last group.
-    Raises ValueError when there is neither a known release nor a group.
+    Without any group there is no end, and so no follow-up and no label.
     """
     release = detect(rows)
     if release is not None:
         return Ending(release.last_year, f"MIMIC-IV {release.name} covers admissions up to {release.last_year}")
-    ends = [int(group[-4:]) for group in anchor_year_groups]
+    ends = [int(group[-4:]) for group in anchor_year_groups if group]
     if not ends:
-        raise ValueError(
-            "no published release has these row counts and no patient has an anchor_year_group; set the year"
-        )
+        return Ending(None, "not known, so no label is given; set source.data_end_year where the dates are real")
     reason = f"no published release has these row counts; the latest anchor_year_group ends in {max(ends)}"
     return Ending(max(ends), reason + _near_miss(rows))
 

@@ -91,6 +91,13 @@ TABLES: dict[str, dict[str, str]] = {
         "stay_id": "BIGINT",
         "intime": "TIMESTAMP",
     },
+    # Not MIMIC-IV's: coded events of a MEDS directory that no other table has a place for.
+    "hosp/other_events": {
+        "subject_id": "BIGINT",
+        "hadm_id": "BIGINT",
+        "time": "TIMESTAMP",
+        "code": "VARCHAR",
+    },
 }
 
 # An extraction can do without the others: a table that is not there adds no tokens, and the page says so.
@@ -108,6 +115,9 @@ DEMO_PATIENTS = "81f5d9a5c4a014a047ff7ef033818431bc7d0786cc59f9cba8fe151d209890a
 
 # The synthetic cohort's mark, beside hosp/: the digest of its patients.
 SYNTHETIC_MARK = "synthetic.sha256"
+
+# The mark of a tree that was made from a MEDS directory: its rows are those that were understood, not a release's.
+MEDS_MARK = "from_meds.txt"
 
 
 def patients_digest(subject_ids: Iterable[int]) -> str:

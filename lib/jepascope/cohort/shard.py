@@ -10,7 +10,8 @@ import duckdb
 import pandas as pd
 
 from jepascope import params
-from jepascope.cohort import engine, labels
+from jepascope.cohort import engine, icd, labels, splits
+from jepascope.cohort.concepts import MEMBERSHIPS
 from jepascope.cohort.records import Records, open_shard
 from jepascope.store import write_table
 
@@ -34,6 +35,8 @@ class Shard:
         self.index = folder / f"{number:05d}" / "index.parquet"
         self.encounter = self.index.with_name("encounter.parquet")
         self.attrition = self.index.with_name("attrition.parquet")
+        self.icd_map = self.index.with_name("icd_map.parquet")
+        self.map_kinds = self.index.with_name("map_kinds.parquet")
         self.lab = self.index.with_name("lab.parquet")
         self.candidate = self.index.with_name("candidate.parquet")
 
@@ -47,6 +50,9 @@ def describe(shard: Shard, records: Records, extraction: params.Extraction) -> N
         engine.run(connection, "stays")
         engine.write(connection, "from encounter order by row_id", shard.encounter)
         engine.write(connection, "from attrition", shard.attrition)
+        icd.map_codes(connection)
+        engine.write(connection, "from icd_map", shard.icd_map)
+        write_table(shard.map_kinds, icd.map_kinds(connection))
         outcomes, groups = labels.label(connection), labels.concept_groups(connection)
         engine.run(connection, "labs")
         engine.write(connection, "select lab.*, subject_id, split from lab join encounter using (row_id)", shard.lab)
@@ -55,7 +61,9 @@ def describe(shard: Shard, records: Records, extraction: params.Extraction) -> N
         outcomes = labels.leak_to_patient(outcomes, stays["subject_id"].to_numpy())
     # Version 0: no coded diagnosis.
     identity = stays[list(COLUMNS)].fillna({"icd_version": 0}).astype(TYPES)
-    write_table(shard.index, pd.concat([identity, stays["split"], outcomes, stays["f_code_so_far"], groups], axis=1))
+    era = splits.assign_era(stays["anchor_year_group"], stays["split"].to_numpy(), extraction.era_test_from)
+    chosen = stays[["split"]].assign(split_era=era)
+    write_table(shard.index, pd.concat([identity, chosen, outcomes, stays[list(MEMBERSHIPS)], groups], axis=1))
 
 
 def spell(shard: Shard, records: Records, extraction: params.Extraction, deciles: pd.DataFrame) -> None:
@@ -67,6 +75,8 @@ def spell(shard: Shard, records: Records, extraction: params.Extraction, deciles
         engine.view(connection, "encounter", shard.encounter)
         engine.view(connection, "lab", shard.lab)
         engine.create(connection, "decile", deciles)
+        engine.view(connection, "icd_map", shard.icd_map)
+        engine.run(connection, "drugs")
         engine.run(connection, "candidates")
         query = "select candidate.*, subject_id, split from candidate join encounter using (row_id)"
         engine.write(connection, f"{query} where token is not null", shard.candidate)

@@ -6,6 +6,7 @@ import hashlib
 from collections.abc import Sequence
 
 import numpy as np
+import pandas as pd
 
 
 def uniform(subject_id: Sequence[int] | np.ndarray, key: str) -> np.ndarray:
@@ -35,3 +36,41 @@ def assign(subject_id: Sequence[int] | np.ndarray, key: str, validation_share: f
     u = uniform(subject_id, key)
     names = np.array(["test", "validation", "train"])
     return names[np.searchsorted([test_share, test_share + validation_share], u, side="right")]
+
+
+def assign_era(
+    anchor_year_group: Sequence[str | None] | np.ndarray, within: np.ndarray, first_test_year: int = 2017
+) -> np.ndarray:
+    """Assign each patient to the split by era, as a part of the hash split: a hash alone never tests on a new era.
+
+    'train' and 'validation' are the hash split's, of groups that end before `first_test_year`; 'test' is the hash
+    split's, of groups that start in it or later. Everybody else is 'unused': other parts of either side, groups that
+    straddle the year, and patients without a group (None, NaN).
+
+    So each part lies inside the same part of the hash split: nobody tests in one split and trains in the other, and
+    what was fitted on the hash split's training patients (vocabulary, deciles) has seen no test patient of this one.
+    A model trained on the hash split has met the new era, though, and must be trained again on 'train' here:
+    `check_trained_on` refuses it. Both models then face the same test patients, and their difference is the era's.
+
+    Args: anchor_year_group: [B] '2008 - 2010'; within: [B] from `assign`. Returns: [B] str.
+    Raises ValueError on a group of another form.
+    """
+    groups = pd.Series(np.asarray(anchor_year_group, dtype=object), dtype="string")
+    years = groups.str.extract(r"^(\d{4}) ?- ?(\d{4})$").astype("Float64").to_numpy(float, na_value=np.nan)  # [B, 2]
+    if (malformed := int((groups.notna() & np.isnan(years[:, 0])).sum())) > 0:
+        raise ValueError(f"anchor_year_group is not like '2008 - 2010' for {malformed:,} patients; mend the column")
+    before, after = years[:, 1] < first_test_year, years[:, 0] >= first_test_year  # NaN is neither
+    within = np.asarray(within)
+    return np.where((before & (within != "test")) | (after & (within == "test")), within, "unused")
+
+
+def check_trained_on(trained: np.ndarray, split: np.ndarray) -> None:
+    """Refuse to evaluate a model under a split that it wasn't trained for: it would have met what it is tested on.
+
+    Args: trained: bool [B], the patients (or rows) that anything was trained on; split: [B] of the same.
+    Raises ValueError with the number of others, by part.
+    """
+    parts, counts = np.unique(np.asarray(split)[trained & (split != "train")], return_counts=True)
+    if len(parts):
+        found = ", ".join(f"{part}: {n:,}" for part, n in zip(parts, counts, strict=True))
+        raise ValueError(f"the model was trained outside this split's training part ({found}); train it on that part")

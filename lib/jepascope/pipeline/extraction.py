@@ -7,6 +7,7 @@ from pathlib import Path
 from jepascope import params
 from jepascope.cohort import encounters
 from jepascope.cohort.extract import extract
+from jepascope.pipeline.records import planted
 
 
 def extract_encounters(folder: Path, records: Path, source: params.Source, extraction: params.Extraction) -> str:
@@ -14,6 +15,5 @@ def extract_encounters(folder: Path, records: Path, source: params.Source, extra
 
     `records` holds hosp/ and icu/, or is the step that wrote the planted cohort.
     """
-    planted = records / "planted"
-    extract(folder, planted if planted.is_dir() else records, source, extraction)
+    extract(folder, planted(records), source, extraction)
     return encounters.load(folder).tier

@@ -22,6 +22,11 @@ def find_records(folder: Path, source: params.Source, synthetic: params.Syntheti
     return project_root() / source.root
 
 
+def planted(records: Path) -> Path:
+    """Where the tables are in what `find_records` found: the step that wrote the planted cohort keeps them inside."""
+    return records / "planted" if (records / "planted").is_dir() else records
+
+
 def write_planted(folder: Path, synthetic: params.Synthetic) -> str:
     """The step that writes the planted cohort: MIMIC-IV's tables and, apart from them, the truth."""
     synthesize(folder / "planted", synthetic)

@@ -8,6 +8,8 @@ from matplotlib.figure import Figure
 
 from jepascope.book.figures.style import NULL, OBJECT, panels
 
+KINDS = ("#0072B2", "#009E73", "#D55E00", "#CC79A7", "#4D4D4D")
+
 # Why an encounter has no label, in words.
 REASONS = {
     "died": "died in hospital",
@@ -16,7 +18,7 @@ REASONS = {
     "hospice": "to hospice",
     "transfer": "stay continues in the next",
     "under_18": "under 18",
-    "censored": "follow-up not certain",
+    "follow_up_uncertain": "follow-up not certain",
 }
 
 
@@ -55,3 +57,54 @@ def _log_histogram(axes, values: np.ndarray, title: str, unit: str) -> None:  # 
         axes.axvline(median, color=OBJECT["z"], linewidth=1)
         axes.text(median, axes.get_ylim()[1], f" median {median:.1f}", color=OBJECT["z"], fontsize=8, va="top")
     axes.set(title=title, xlabel=unit, xscale="log")
+
+
+def icd_era(index: pd.DataFrame) -> Figure:
+    """Share of encounters billed in each ICD version, by the three-year group of the patient's anchor [N rows]."""
+    figure, (axes,) = panels(height=2.2)
+    known = index[index["icd_version"] > 0]
+    shares = pd.crosstab(known["anchor_year_group"].fillna("not told"), known["icd_version"], normalize="index")
+    left = np.zeros(len(shares))
+    for version, colour in ((9, NULL), (10, OBJECT["z"])):
+        width = shares.get(version, pd.Series(0.0, shares.index)).to_numpy()
+        axes.barh(shares.index, width, left=left, color=colour)
+        for place, (start, share) in enumerate(zip(left, width, strict=True)):
+            if share > 0.08:
+                axes.text(start + share / 2, place, f"ICD-{version} {share:.0%}", ha="center", va="center", fontsize=8)
+        left += width
+    axes.invert_yaxis()
+    axes.set(xlabel="share of encounters with a coded diagnosis", ylabel="patient's anchor years", xlim=(0, 1))
+    return figure
+
+
+def code_prevalence(tokens: np.ndarray, kinds: np.ndarray, encounters: int) -> Figure:
+    """Share of encounters that carry each word, by its rank within its kind, on log axes: how long the tail is.
+
+    tokens [T] flat ids; kinds [V] of each word; encounters: N.
+    """
+    figure, (axes,) = panels(height=2.9)
+    carried = np.bincount(tokens, minlength=len(kinds)) / max(encounters, 1)
+    chosen = [kind for kind in ("diagnosis", "drug", "lab", "procedure", "unit") if (kinds == kind).sum() > 1]
+    for kind, colour in zip(chosen, KINDS, strict=False):
+        shares = np.sort(carried[kinds == kind])[::-1]
+        shares = shares[shares > 0]
+        axes.plot(1 + np.arange(len(shares)), shares, color=colour, linewidth=1.5)
+        axes.text(len(shares), shares[-1], f" {kind} ({len(shares):,})", color=colour, fontsize=8, va="center")
+    axes.set(xscale="log", yscale="log", xlabel="rank of the word within its kind", ylabel="share of encounters")
+    axes.margins(x=0.2)
+    return figure
+
+
+def policies(table: pd.DataFrame) -> Figure:
+    """Rate and AUROC with intervals under each last-encounter policy: rows of `compare_policies`."""
+    figure, (rate, score) = panels(columns=2, height=2.6)
+    places = np.arange(len(table))
+    ours = table["policy"].str.startswith("certain follow-up")
+    for axes, name, title in ((rate, "rate", "30-day rate"), (score, "auroc", "AUROC on test patients")):
+        for place, row, mine in zip(places, table.to_dict("records"), ours, strict=True):
+            colour = OBJECT["z"] if mine else "#707070"
+            axes.plot([row[f"{name}_low"], row[f"{name}_high"]], [place, place], color=colour, linewidth=1.5)
+            axes.plot(row[name], place, "o", color=colour, markersize=4)
+        axes.set(title=title, yticks=places, yticklabels=table["policy"] if axes is rate else [])
+        axes.invert_yaxis()
+    return figure

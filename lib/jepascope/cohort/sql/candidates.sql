@@ -1,31 +1,24 @@
--- Reads encounter, the record tables, lab and decile. Makes `candidate`: every token an encounter could carry, with
--- the parent that stands in where the token is too rare (null: none). Nothing here knows the vocabulary.
+-- Reads encounter, the record tables, icd_map, drug_ingredient, lab and decile. Makes `candidate`: every token an
+-- encounter could carry, with the parent that stands in where the token is too rare (null: none). Nothing here knows
+-- the vocabulary.
 
 create table diagnosis_category as
-with cut as (
-    -- ICD-10 and numeric ICD-9 categories have 3 characters; E- and V-codes of ICD-9 are told apart by 4.
-    select hadm_id, icd_version, seq_num,
-           left(icd_code, if(icd_version = 9 and regexp_matches(icd_code, '^[EV]'), 4, 3)) as category
-    from diagnoses_icd
-)
-select hadm_id, icd_version, category, min(seq_num) as seq_num
-from cut
-group by hadm_id, icd_version, category
-qualify row_number() over (partition by hadm_id order by min(seq_num), category) <= getvariable('max_diagnoses');
+select hadm_id, category_version, category, min(seq_num) as seq_num
+from diagnoses_icd
+join icd_map using (icd_version, icd_code)
+group by hadm_id, category_version, category
+qualify row_number() over (partition by hadm_id order by min(seq_num), category_version, category)
+        <= getvariable('max_diagnoses');
 
 create table drug_name as
-with named as (
-    -- The first word of letters is ingredient-like: "0.9% Sodium Chloride" is sodium. A BASE only carries the drug.
-    select e.row_id, regexp_extract(lower(p.drug), '[a-z][a-z-]{2,}') as name, p.starttime
-    from prescriptions p
-    join encounter e using (subject_id, hadm_id)
-    where p.drug_type is distinct from 'BASE' and p.starttime <= e.dischtime
-)
-select row_id, name
-from named
-where name != ''
-group by row_id, name
-qualify row_number() over (partition by row_id order by min(starttime), name) <= getvariable('max_drugs');
+select e.row_id, i.name, i.parent
+from prescriptions p
+join encounter e using (subject_id, hadm_id)
+join drug_ingredient i using (drug)
+-- A BASE only carries the drug.
+where p.drug_type is distinct from 'BASE' and p.starttime <= e.dischtime
+group by e.row_id, i.name, i.parent
+qualify row_number() over (partition by row_id order by min(p.starttime), i.name) <= getvariable('max_drugs');
 
 create table lab_token as
 with ranked as (
@@ -56,23 +49,42 @@ from services s
 join encounter e using (subject_id, hadm_id)
 where s.transfertime <= e.dischtime and s.curr_service is not null
 union all
+select distinct e.row_id, 'unit', 'UNIT//' || t.careunit, null
+from transfers t
+join encounter e using (subject_id, hadm_id)
+where t.intime <= e.dischtime and t.careunit is not null
+union all
 select row_id, 'icu', 'ICU', null from encounter where icu
 union all
-select e.row_id, 'diagnosis', format('ICD{}//{}', d.icd_version, d.category),
-       format('ICD{}//{}-{}', d.icd_version, c.first_category, c.last_category)
+select e.row_id, 'diagnosis', format('ICD{}//{}', d.category_version, d.category),
+       format('ICD{}//{}-{}', d.category_version, c.first_category, c.last_category)
 from diagnosis_category d
 join encounter e using (hadm_id)
 left join icd_chapter c
-    on c.icd_version = d.icd_version and left(d.category, 3) between c.first_category and c.last_category
+    on c.icd_version = d.category_version and left(d.category, 3) between c.first_category and c.last_category
 union all
-select distinct e.row_id, 'procedure', format('PROC{}//{}', p.icd_version, left(p.icd_code, 3)), null
+-- The parent of a procedure: its section in ICD-10-PCS, its two digits in ICD-9-CM.
+select distinct e.row_id, 'procedure', format('PROC{}//{}', p.icd_version, left(bare_code(p.icd_code), 3)),
+       format('PROC{}//{}', p.icd_version, left(bare_code(p.icd_code), if(p.icd_version = 10, 1, 2)))
 from procedures_icd p
 join encounter e using (subject_id, hadm_id)
 where p.chartdate <= e.dischtime::date
 union all
-select row_id, 'drug', 'DRUG//' || name, null from drug_name
+-- Version and severity are in the type and the code; a group is billed once, and known at discharge at the earliest.
+select distinct e.row_id, 'drg', format('DRG//{}//{}', g.drg_type, g.drg_code), null
+from drgcodes g
+join encounter e using (subject_id, hadm_id)
+where getvariable('drg_codes') and g.drg_type is not null and g.drg_code is not null
+union all
+select row_id, 'drug', 'DRUG//' || name, 'DRUGCLASS//' || parent from drug_name
 union all
 select row_id, 'lab', format('LAB//{}//{}', itemid, level), format('LAB//{}', itemid) from lab_token
+union all
+-- Events of a MEDS source that have no table of their own.
+select distinct e.row_id, 'other', 'CODE//' || o.code, null
+from other_events o
+join encounter e using (subject_id, hadm_id)
+where o.time <= e.dischtime
 union all
 select row_id, 'closing',
        case when los_days < 1 then 'LOS//0-1' when los_days < 2 then 'LOS//1-2' when los_days < 4 then 'LOS//2-4'

@@ -1,8 +1,11 @@
 -- Reads diagnoses_icd and the reference patterns. Makes `code_meaning`: what each distinct code says.
 -- Codes repeat thousands of times, and a pattern costs: each code is matched once, and joined from then on.
 
+-- MIMIC-IV writes a code bare; another source may write "F32.9". A leading zero stays.
+create macro bare_code(code) as upper(regexp_replace(code, '[\s.]', '', 'g'));
+
 create table code_meaning as
-with code as (select distinct icd_version, icd_code from diagnoses_icd),
+with code as (select distinct icd_version, icd_code, bare_code(icd_code) as bare from diagnoses_icd),
 meaning as (
     select icd_version, name, pattern from concept_group
     union all
@@ -12,4 +15,4 @@ meaning as (
 )
 select code.icd_version, code.icd_code, meaning.name
 from code
-join meaning on meaning.icd_version = code.icd_version and regexp_matches(icd_code, '^(' || pattern || ')');
+join meaning on meaning.icd_version = code.icd_version and regexp_matches(bare, '^(' || pattern || ')');

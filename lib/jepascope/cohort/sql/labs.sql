@@ -1,21 +1,47 @@
--- Reads labevents and encounter. Makes `lab`: the last known value of each item in each encounter.
--- Known means stored by discharge: a result stored later, or never, was not on the screen.
+-- Reads labevents, omr and encounter. Makes `lab`: the last known value of each item in each encounter.
 
 create table lab as
 with placed as (
-    select e.row_id, e.dischtime, l.*
+    select e.row_id, e.dischtime, l.itemid, l.charttime, l.storetime, l.labevent_id, l.valuenum, l.flag
     from labevents l
     join encounter e using (subject_id, hadm_id)
     union all
-    -- A quarter of the rows name no admission: they belong to the stay in whose interval they were drawn.
-    select e.row_id, e.dischtime, l.*
-    from (select * from labevents where hadm_id is null) l
-    asof join encounter e on l.subject_id = e.subject_id and l.charttime >= e.admittime
+    -- A quarter of the rows name no admission: they belong to the stay in whose interval they were drawn. Only these
+    -- rows are sorted, so fewer columns and no patient without an encounter.
+    select e.row_id, e.dischtime, l.itemid, l.charttime, l.storetime, l.labevent_id, l.valuenum, l.flag
+    from (from labevents semi join encounter using (subject_id) where hadm_id is null and storetime is not null) l
+    asof join (select row_id, subject_id, admittime, dischtime from encounter) e
+        on l.subject_id = e.subject_id and l.charttime >= e.admittime
     where l.charttime <= e.dischtime
 )
 select row_id, itemid,
        arg_max(valuenum, (charttime, labevent_id)) filter (where isfinite(valuenum)) as value,
        coalesce(bool_or(flag = 'abnormal'), false) as abnormal
 from placed
+-- Known means stored by discharge: a result stored later, or never, was not on the screen.
 where storetime <= dischtime
 group by row_id, itemid;
+
+-- What was measured outside the hospital in the year before: a day without a time counts as its end. Blood pressure is
+-- one text, "120/80".
+insert into lab
+with reading as (
+    select subject_id, chartdate + interval '23 hours 59 minutes' as time, seq_num, result_value,
+           'OMR ' || trim(regexp_replace(result_name, '\(.*', '')) as item
+    from omr
+    semi join encounter using (subject_id)
+),
+part as (
+    select subject_id, time, seq_num, item, try_cast(result_value as double) as value from reading
+    union all
+    select subject_id, time, seq_num, item || ' systolic', try_cast(split_part(result_value, '/', 1) as double)
+    from reading where contains(result_value, '/')
+    union all
+    select subject_id, time, seq_num, item || ' diastolic', try_cast(split_part(result_value, '/', 2) as double)
+    from reading where contains(result_value, '/')
+)
+select row_id, item, arg_max(value, (time, seq_num, value)), false
+from part
+join encounter e using (subject_id)
+where isfinite(value) and time <= dischtime and time > dischtime - interval 365 days
+group by row_id, item;

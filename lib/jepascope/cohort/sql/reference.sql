@@ -2,7 +2,7 @@
 -- which chapter a rare code falls back to, and the order of token kinds within an encounter.
 
 -- acuity: 0 observation, 1 elective, 2 urgent or emergency inpatient (3 is ICU and 4 death, seen elsewhere).
-create table admission_kind as
+create or replace table admission_kind as
 select * from (values
     ('EU OBSERVATION',              0, true),
     ('OBSERVATION ADMIT',           0, true),
@@ -12,11 +12,13 @@ select * from (values
     ('SURGICAL SAME DAY ADMISSION', 1, false),
     ('URGENT',                      2, true),
     ('DIRECT EMER.',                2, true),
-    ('EW EMER.',                    2, true)
+    ('EW EMER.',                    2, true),
+    -- Not MIMIC-IV's: a MEDS source with types of its own, or none. Its returns count whatever their cause.
+    ('UNKNOWN',                     2, true)
 ) as t (admission_type, acuity, unplanned);
 
 -- A code belongs to a group when it starts with the pattern. ICD-10-CM by 3-character category, ICD-9-CM by range.
-create table concept_group as
+create or replace table concept_group as
 select * from (values
     (1,  'psychotic',         10, 'F2[0-9]'),
     (1,  'psychotic',          9, '295|297|298'),
@@ -54,19 +56,29 @@ select * from (values
 ) as t (position, name, icd_version, pattern);
 
 -- Principal diagnosis of a psychiatric crisis: F10–F39 and the ICD-9 categories of the same disorders.
-create table crisis_code as
+create or replace table crisis_code as
 select * from (values
     (10, 'F[123][0-9]'),
-    (9,  '291|292|29[5-8]|30[345]|311')
+    (9,  '291|292|29[5-8]|3004|3011[023]|30122|30[345]|311')
 ) as t (icd_version, pattern);
 
-create table f_code as
+create or replace table f_code as
 select * from (values
     (10, 'F[0-9][0-9]'),
     (9,  '29[0-9]|30[0-9]|31[0-9]')
 ) as t (icd_version, pattern);
 
-create table icd_chapter as
+-- A disorder that is over, or nearly: substance use, then mania, bipolar and depressive disorder, in (partial or full)
+-- remission. Schizophrenia in remission (ICD-9 295.x5) is left out: ICD-10-CM has no such code.
+create or replace table remission_code as
+select * from (values
+    (10, 'F1[0-9][129]1'),
+    (10, 'F30[34]|F317|F32[45]|F334'),
+    (9,  '30[345].3'),
+    (9,  '296[0-6][56]')
+) as t (icd_version, pattern);
+
+create or replace table icd_chapter as
 select * from (values
     (10, 'A00', 'B99'), (10, 'C00', 'D49'), (10, 'D50', 'D89'), (10, 'E00', 'E89'), (10, 'F01', 'F99'),
     (10, 'G00', 'G99'), (10, 'H00', 'H59'), (10, 'H60', 'H95'), (10, 'I00', 'I99'), (10, 'J00', 'J99'),
@@ -79,8 +91,8 @@ select * from (values
     (9, '780', '799'), (9, '800', '999'), (9, 'E00', 'E99'), (9, 'V01', 'V91')
 ) as t (icd_version, first_category, last_category);
 
-create table token_kind as
+create or replace table token_kind as
 select * from (values
-    (1, 'age'), (2, 'sex'), (3, 'admission'), (4, 'service'), (5, 'icu'), (6, 'diagnosis'), (7, 'procedure'),
-    (8, 'drug'), (9, 'lab'), (10, 'closing')
+    (1, 'age'), (2, 'sex'), (3, 'admission'), (4, 'service'), (5, 'unit'), (6, 'icu'), (7, 'diagnosis'),
+    (8, 'procedure'), (9, 'drg'), (10, 'drug'), (11, 'lab'), (12, 'other'), (13, 'closing')
 ) as t (position, kind);

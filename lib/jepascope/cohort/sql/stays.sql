@@ -1,15 +1,27 @@
--- Reads patients, admissions, diagnoses_icd, code_meaning, icustays, services and patient_hash.
+-- Reads patients, admissions, diagnoses_icd, code_meaning, remission_code, icustays, services and patient_hash.
 -- Makes `stay` (every possible hospital stay: labels look at these), `attrition`, and `encounter` (what is kept).
 -- Each rule reads the admission itself and what came before it, never what comes after.
+
+-- F codes without those that swamp "any F code" in a general hospital.
+create table f_core_code as
+select icd_version, icd_code, 'f_core' as name
+from code_meaning m
+where name = 'f_code'
+  and not exists (from code_meaning o where o.icd_version = m.icd_version and o.icd_code = m.icd_code
+                                        and o.name in ('tobacco', 'neurocognitive'))
+  and not exists (from remission_code r where r.icd_version = m.icd_version
+                                          and regexp_matches(bare_code(m.icd_code), '^(' || r.pattern || ')'));
 
 create table coded as
 select hadm_id,
        max(icd_version) as icd_version,
        coalesce(bool_or(m.name = 'f_code'), false) as f_code,
+       coalesce(bool_or(m.name = 'f_code' and seq_num = 1), false) as f_principal,
+       coalesce(bool_or(m.name = 'f_core'), false) as f_core,
        coalesce(bool_or(m.name = 'crisis' and seq_num = 1), false) as crisis_principal,
        coalesce(bool_or(m.name = 'self_harm'), false) as self_harm
 from diagnoses_icd
-left join code_meaning m using (icd_version, icd_code)
+left join (from code_meaning union all by name from f_core_code) m using (icd_version, icd_code)
 group by hadm_id;
 
 create table ruled as
@@ -24,10 +36,15 @@ with facts as (
                       rows between unbounded preceding and current row)
 )
 select facts.*,
-       c.icd_version, coalesce(c.f_code, false) as f_code, coalesce(c.crisis_principal, false) as crisis_principal,
+       c.icd_version, coalesce(c.f_code, false) as f_code, coalesce(c.f_principal, false) as f_principal,
+       coalesce(c.f_core, false) as f_core, coalesce(c.crisis_principal, false) as crisis_principal,
        coalesce(c.self_harm, false) as self_harm,
        i.icu_intime,
-       s.hadm_id is not null as psych_service,
+       s.hadm_id is not null and coalesce(s.psych_time <= dischtime, true) as psych_service,
+       -- MIMIC-IV's own rule of inclusion, read at this stay: the emergency department (whatever the admission was
+       -- called and wherever it says the patient came from), or an ICU.
+       coalesce(admission_location = 'EMERGENCY ROOM' or edregtime <= dischtime or icu_intime <= dischtime, false)
+           as qualifies,
        dischtime > admittime as has_length,
        -- Organ donors are admitted after death. Both clocks: the registry's day, and a death in hospital.
        coalesce(admittime::date <= dod, true) and coalesce(admittime <= first_deathtime, true) as is_alive,
@@ -36,7 +53,9 @@ select facts.*,
 from facts
 left join coded c using (hadm_id)
 left join (select hadm_id, min(intime) as icu_intime from icustays group by hadm_id) i using (hadm_id)
-left join (select distinct hadm_id from services where curr_service = 'PSYCH') s using (hadm_id);
+left join (
+    select hadm_id, min(transfertime) as psych_time from services where curr_service = 'PSYCH' group by hadm_id
+) s using (hadm_id);
 
 create table attrition as
 select * from (
@@ -70,6 +89,11 @@ select row_number() over (order by subject_id, admittime, dischtime, hadm_id) - 
        epoch(dischtime - admittime) / 86400 as los_days,
        coalesce(icu_intime <= dischtime, false) as icu,
        bool_or(f_code) over (so_far rows between unbounded preceding and current row) as f_code_so_far,
+       bool_or(f_principal) over (so_far rows between unbounded preceding and current row) as f_principal_so_far,
+       bool_or(f_principal and psych_service)
+           over (so_far rows between unbounded preceding and current row) as f_psych_service_so_far,
+       bool_or(f_core) over (so_far rows between unbounded preceding and current row) as f_core_so_far,
+       bool_or(qualifies) over (so_far rows between unbounded preceding and current row) as qualified_so_far,
        * exclude (has_length, is_alive, is_old_enough, is_coded, sampled, first_deathtime)
 from stay
 where is_old_enough and is_coded and sampled

@@ -103,7 +103,7 @@ CONCEPTS = (
             (Code("E119", "25000", 0.75), Code("Z794", "V5867", 0.50), Code("R739", "79029", 0.40)),
             (("Insulin", 0.65), ("MetFORMIN (Glucophage)", 0.40)), (("Glucose", 1.3),), risk=0.20, severity=0.2),
     Concept("coronary_disease", Chronic(0.15, 0.02), "metabolic",
-            (Code("I2510", "41401", 0.75), Code("I259", "4149", 0.45), Code("Z955", "V4582", 0.50)),
+            (Code("I2510", "41401", 0.75), Code("I259", "4149", 0.45), Code("Z9861", "V4582", 0.50)),
             (("Aspirin", 0.60), ("Atorvastatin", 0.50)), (("Troponin T", 0.8),), severity=0.2),
     Concept("heart_failure", Chronic(0.09, 0.04), "metabolic",
             (Code("I509", "4280", 0.75), Code("I429", "4254", 0.45), Code("I130", "40491", 0.45),
@@ -111,7 +111,7 @@ CONCEPTS = (
             (("Furosemide", 0.70), ("Metoprolol Succinate XL", 0.50)), (("NTproBNP", 2.0),),
             risk=0.70, severity=0.5),
     Concept("atrial_fibrillation", Chronic(0.11, 0.02), "geriatric",
-            (Code("I4891", "42731", 0.75), Code("I513", "42979", 0.55), Code("R000", "7850", 0.35)),
+            (Code("I4891", "42731", 0.75), Code("I519", "4299", 0.55), Code("R000", "7850", 0.35)),
             (("Warfarin", 0.50), ("Diltiazem", 0.40)), (("INR(PT)", 1.5),), severity=0.2),
     Concept("kidney_disease", Chronic(0.20, 0.06), "metabolic",
             (Code("N189", "5859", 0.75), Code("I129", "40390", 0.55), Code("N2581", "58881", 0.45)),
@@ -138,7 +138,7 @@ CONCEPTS = (
             (Code("F209", "29590", 0.65), Code("F259", "29570", 0.50), Code("G2401", "33385", 0.45)),
             (("OLANZapine", 0.50), ("Haloperidol", 0.45)), risk=0.50),
     Concept("personality", Chronic(0.03, 0.004), "mental",
-            (Code("F603", "30183", 0.75), Code("Z638", "V618", 0.45), Code("Z653", "V625", 0.40)),
+            (Code("F603", "30183", 0.75), Code("Z638", "V6109", 0.45), Code("Z653", "V625", 0.40)),
             (("QUEtiapine Fumarate", 0.50), ("LamoTRIgine", 0.35)), risk=0.25),
     Concept("neurocognitive", Chronic(0.07, 0.02), "geriatric",
             (Code("F0390", "29420", 0.70), Code("G309", "3310", 0.50), Code("R4181", "797", 0.40)),
@@ -149,16 +149,16 @@ CONCEPTS = (
             (Code("F329", "311", 0.55), Code("F339", "29630", 0.50), Code("Z602", "V603", 0.40)),
             (("Sertraline", 0.45), ("TraZODone", 0.40)), risk=0.25),
     Concept("anxiety", Episodic(0.11, 0.70), "mental",
-            (Code("F419", "30000", 0.70), Code("F458", "3068", 0.40), Code("G43909", "34690", 0.40)),
+            (Code("F419", "30000", 0.70), Code("F458", "3061", 0.40), Code("G43909", "34690", 0.40)),
             (("Lorazepam", 0.50), ("HydrOXYzine", 0.35)), companion=("depressive", 2.5)),
     Concept("alcohol", Episodic(0.09, 0.80), "mental",
             (Code("F1020", "30390", 0.65), Code("F10239", "29181", 0.45), Code("E519", "2651", 0.40)),
             (("Thiamine", 0.65), ("FoLIC Acid", 0.55)), (("Asparate Aminotransferase (AST)", 1.2),), risk=0.50),
     Concept("stimulant", Episodic(0.025, 0.70), "mental",
-            (Code("F1410", "30560", 0.70), Code("T43621A", "97081", 0.50), Code("K029", "52100", 0.50)),
+            (Code("F1410", "30560", 0.70), Code("T43621A", "96972", 0.50), Code("K029", "52100", 0.50)),
             (), companion=("opioid", 4.0)),
     Concept("trauma", Episodic(0.04, 0.80), "mental",
-            (Code("F4310", "30981", 0.75), Code("F515", "30747", 0.50), Code("Z62810", "V1541", 0.45)),
+            (Code("F4310", "30981", 0.75), Code("F515", "30747", 0.50), Code("Z91410", "V1541", 0.45)),
             (("Prazosin", 0.55),)),
     Concept("pneumonia", Episodic(0.09, 0.30), "other",
             (Code("J189", "486", 0.70), Code("J9600", "51881", 0.50), Code("J690", "5070", 0.45)),
@@ -178,7 +178,7 @@ CONCEPTS = (
             (("Potassium Chloride", 0.60), ("Magnesium Sulfate", 0.50)),
             (("Sodium", -1.2), ("Potassium", -1.0)), severity=0.2),
     Concept("chronic_pain", Episodic(0.12, 0.80), "other",
-            (Code("G8929", "33829", 0.60), Code("M545", "7242", 0.55), Code("M797", "7291", 0.45)),
+            (Code("G8929", "33829", 0.60), Code("M545", "7242", 0.55), Code("M79609", "7295", 0.45)),
             (("Gabapentin", 0.55), ("OxyCODONE (Immediate Release)", 0.55)), risk=0.25),
     # No label: only a pattern over the records that everybody has (see `UNLABELLED_PATTERN` in background.py).
     Concept("unlabelled", Episodic(0.15, 0.75), "other", risk=0.40, labelled=False,
@@ -186,10 +186,10 @@ CONCEPTS = (
 
     # ── driven: on after A without B ──
     Concept("kidney_injury", Driven("heart_failure", "kidney_disease"), "metabolic",
-            (Code("N179", "5849", 0.75), Code("N19", "586", 0.50), Code("N059", "5809", 0.40)),
+            (Code("N179", "5849", 0.75), Code("N19", "586", 0.50), Code("N059", "5839", 0.40)),
             (), (("Creatinine", 1.0), ("Potassium", 1.0)), risk=0.30, severity=0.4),
     Concept("self_harm", Driven("personality", "depressive"), "mental",
-            (Code("R45851", "V6284", 0.65), Code("T1491", "E9589", 0.50), Code("T50902A", "9779", 0.50)),
+            (Code("R45851", "V6284", 0.65), Code("X838XXA", "E9589", 0.50), Code("T50902A", "9779", 0.50)),
             (("Acetylcysteine (IV)", 0.45),), severity=0.2),
 
     # ── drift: a level with a velocity ──
@@ -204,7 +204,7 @@ CONCEPTS = (
 
     # ── cyclic ──
     Concept("chemotherapy", Cyclic(0.7, 2), "cancer",
-            (Code("Z5111", "V5811", 0.75), Code("D6181", "28411", 0.50), Code("T451X5A", "E9331", 0.50)),
+            (Code("Z5111", "V5811", 0.75), Code("D6181", "28411", 0.50), Code("Z9221", "V8741", 0.50)),
             (("Dexamethasone", 0.60), ("Filgrastim", 0.40)), (("Neutrophils", -1.5),), parent="malignancy"),
     Concept("bipolar", Cyclic(0.22, 4), "mental",
             (Code("F319", "29680", 0.70), Code("F3110", "29640", 0.50), Code("T56891A", "9858", 0.45)),
@@ -212,7 +212,7 @@ CONCEPTS = (
 
     # ── shock ──
     Concept("hip_fracture", Shock(0.07), "other",
-            (Code("S72009A", "82008", 0.75), Code("W19XXXA", "E8889", 0.60), Code("Z96649", "V4364", 0.45)),
+            (Code("S72009A", "8208", 0.75), Code("W19XXXA", "E8889", 0.60), Code("Z96649", "V4364", 0.45)),
             (("Enoxaparin Sodium", 0.55),), procedures=(Code("0SR90JZ", "8151", 0.65),)),
     Concept("pulmonary_embolism", Shock(0.06), "other",
             (Code("I2699", "41519", 0.75), Code("I82409", "45340", 0.55), Code("D6859", "28981", 0.45)),

@@ -9,9 +9,10 @@ import numpy as np
 from jepascope.cohort.synthetic.concepts import CONCEPTS, Code
 from jepascope.cohort.synthetic.utilisation import DAY, MAX_ENCOUNTERS, Histories
 
-# Codes that no concept and no background uses; each is a category of its own in either ICD version.
-LENGTH_CODES = tuple(Code(f"V{n:02d}9XXA", f"E9{n:02d}9", 1.0) for n in range(1, MAX_ENCOUNTERS + 1))
-NEXT_CODES = tuple(Code(f"V{30 + c}9XXA", f"E{840 + c}9", 1.0) for c in range(len(CONCEPTS)))
+# Codes that no concept and no background uses; each is a category of its own in either ICD version. The ICD-9 ones are
+# invented: a code that is in the equivalence maps could share its ICD-10 category with another.
+LENGTH_CODES = tuple(Code(f"V{n:02d}9XXA", f"E9{n:02d}Z", 1.0) for n in range(1, MAX_ENCOUNTERS + 1))
+NEXT_CODES = tuple(Code(f"V{30 + c}9XXA", f"E{840 + c}Z", 1.0) for c in range(len(CONCEPTS)))
 LEAK_CODES = (*LENGTH_CODES, *NEXT_CODES)
 
 
