@@ -133,19 +133,29 @@ def _fetch_demo(options: argparse.Namespace) -> None:
 
 
 def _to_meds(options: argparse.Namespace) -> None:
-    from jepascope.book.chapter import run_folder
+    from jepascope.book.chapter import is_current, run_folder
+    from jepascope.book.notebooks import read_book
     from jepascope.pipeline.meds import export_meds
 
-    export_meds(run_folder(options.profile, "01_extraction", None), load_profile(options.profile), options.out)
+    profile = load_profile(options.profile)
+    chapter = read_book().find("01_extraction")
+    if not is_current(chapter, profile, None):
+        raise RuntimeError(
+            f"the extraction is not up to date: run `jepascope run 01 --profile {profile.profile}` first"
+        )
+    export_meds(run_folder(profile.profile, chapter.name, None), profile, options.out)
 
 
 def _from_meds(options: argparse.Namespace) -> None:
     from jepascope.cohort.meds_in import from_meds
 
-    for row in from_meds(options.root, options.out).itertuples():
+    understood, left_out = from_meds(options.root, options.out)
+    for row in understood.itertuples():
         print(
-            f"{row.rows:12,d} rows  {row.codes:7,d} codes  {row.prefix:24s} {row.kind:12s} {row.record or '(no table)'}"
+            f"{row.rows:12,d} rows {row.codes:7,d} codes  {row.prefix:24s} {row.kind:12s} {row.record or '(no table)'}"
         )
+    for row in left_out[left_out["count"] > 0].itertuples():
+        print(f"left out: {row.count:,d} {row.reason}")
 
 
 def _serve(options: argparse.Namespace) -> None:

@@ -47,6 +47,8 @@ class Source(Section):
     def _records_need_a_root(self) -> Source:
         if (self.kind == "synthetic") != (self.root is None):
             raise ValueError("source.root belongs to kinds 'mimic' and 'meds', and they need it")
+        if self.kind != "mimic" and self.release is not None:
+            raise ValueError("source.release belongs to kind 'mimic': another source has no published row counts")
         return self
 
 
@@ -67,7 +69,9 @@ class Extraction(Section):
     min_age: float = Field(18, ge=0, le=120, description="years at admission")
     require_diagnosis: bool = Field(True, description="drop encounters without a coded diagnosis")
     max_patients: Positive | None = Field(None, description="cap, by keyed hash of the subject id")
-    min_patients_per_token: Positive = Field(11, description="training patients; rarer tokens are dropped")
+    min_patients_per_token: Positive = Field(
+        11, description="training patients; a rarer token becomes its parent or goes"
+    )
     max_diagnoses: Positive = Field(40, description="per encounter, by billing priority")
     map_icd9: bool = Field(True, description="ICD-9 diagnoses as ICD-10 categories, where no choice is left")
     drg_codes: bool = Field(False, description="tokens of diagnosis-related groups, billed after discharge")
@@ -84,7 +88,7 @@ class Extraction(Section):
     )
     closing_block: bool = Field(True, description="tokens known only at discharge: length of stay, discharge location")
     label_level: Literal["encounter", "patient"] = Field("encounter", description="'patient' is a leak, for the audit")
-    patients_per_shard: Positive = Field(16_384, description="patients computed at a time; fewer need less memory")
+    patients_per_shard: Positive = Field(8192, description="patients computed at a time; fewer need less memory")
     memory_gb: float = Field(1.0, gt=0, description="cap for DuckDB, GiB")
     threads: Positive = 1
 

@@ -130,6 +130,30 @@ def finished(folder: Path) -> dict[Path, int]:
     return {file: file.stat().st_mtime_ns for file in folder.rglob("*.parquet")}
 
 
+def test_a_row_that_names_another_patients_admission_belongs_to_nobody():
+    tables = empty()
+    for subject_id in (1, 2, 3):
+        add_patient(tables, subject_id)
+        add_stay(tables, subject_id, 100 * subject_id, 0, 3)
+    clean, _ = extracted(tables)
+    stranger = {"subject_id": 2, "hadm_id": 100}
+    tables["hosp/diagnoses_icd"].append({**stranger, "seq_num": 1, "icd_code": "F329", "icd_version": 10})
+    tables["icu/icustays"].append({**stranger, "stay_id": 7, "intime": at(1), "outtime": at(2)})
+    tables["hosp/services"].append({**stranger, "transfertime": at(1), "curr_service": "PSYCH"})
+    for patients_per_shard in (1, 3):
+        dirty, _ = extracted(tables, LOOSE.model_copy(update={"patients_per_shard": patients_per_shard}))
+        pd.testing.assert_frame_equal(dirty.index, clean.index)
+        assert token_names(dirty, 100) == token_names(clean, 100)
+
+
+def test_a_gap_is_counted_from_the_latest_discharge_so_far():
+    tables = empty()
+    add_patient(tables, 1)
+    for hadm_id, admit, discharge in ((100, 0, 20), (101, 5, 6), (102, 40, 42)):
+        add_stay(tables, 1, hadm_id, admit, discharge)
+    assert extracted(tables)[0].index["gap_days"].tolist()[1:] == [0, 20]
+
+
 def test_impossible_stays_are_dropped_and_counted():
     tables = empty()
     add_patient(tables, 1, dod=at(50).date())

@@ -8,7 +8,7 @@ from tests.fixtures_encounters import toy_encounters
 
 from jepascope.cohort import engine
 from jepascope.cohort.encounters import Encounters
-from jepascope.cohort.features import BILLED, PLANNED, clinical_view, history_counts, structure
+from jepascope.cohort.features import BILLED, PLANNED, history_counts, structure
 
 KINDS = np.array(["diagnosis", "procedure", "drg", "drug", "lab"])
 
@@ -79,19 +79,6 @@ def test_a_patient_alone_has_the_same_rows(encounters):
         alone = rows_of(encounters, mine)
         assert (history_counts(alone, "coded") != whole[mine]).nnz == 0
         np.testing.assert_array_equal(structure(alone.index), floor[mine])
-
-
-def test_clinical_view_drops_the_tokens_of_billing_codes_and_keeps_the_rest_in_order(encounters):
-    view = clinical_view(encounters)
-    kind = encounters.vocabulary["kind"].to_numpy()
-    for i in range(len(encounters.index)):
-        before = encounters.tokens[encounters.offsets[i] : encounters.offsets[i + 1]]
-        after = view.tokens[view.offsets[i] : view.offsets[i + 1]]
-        assert after.tolist() == [t for t in before if kind[t] in ("drug", "lab")]
-        assert view.index["n_tokens"].iloc[i] == len(after)
-    assert view.vocabulary is encounters.vocabulary
-    assert view.tokens.dtype == np.int32
-    assert view.offsets.dtype == np.int64
 
 
 def test_structure_by_hand():

@@ -12,6 +12,7 @@ from mimic_tree import Tables, add_lab, add_patient, add_stay, at, cut_at, empty
 
 from jepascope.cohort import labels
 
+COMPARED: dict[str, int] = {}  # label -> known labels held against those of the cut record, over all examples
 DAY = st.sampled_from([-1.0, 0.2, 0.9, 1.1, 2.0, 29.9, 30.0, 31.0, 89.0, 181.0, 366.0])
 CODES = st.sampled_from(
     [("I10", 10), ("F329", 10), ("F10129", 10), ("T391X2A", 10), ("F0390", 10), ("29620", 9), ("4019", 9), ("E9500", 9)]
@@ -56,6 +57,10 @@ def write_life(tables: Tables, subject_id: int, stays: list[dict], death_after: 
             started = at(start + abs(length) * stay["drug"])
             tables["hosp/prescriptions"].append({**key, "starttime": started, "drug_type": "MAIN", "drug": "Lithium"})
         end = max(end, start + length)
+    # Long after the others, so that a cut here has the whole window of their labels behind it.
+    for number in (8, 9):
+        end += 400
+        add_stay(tables, subject_id, 1000 * subject_id + number, end, end + 2)
     dod = "" if death_after is None else at(max(0.0, end + death_after)).date()
     add_patient(tables, subject_id, anchor_age=age, dod=dod)
 
@@ -107,3 +112,9 @@ def check_past_labels(cut: pd.DataFrame, kept: pd.DataFrame, moments: dict[int, 
     for label, horizon in horizons.items():
         past = (kept["dischtime"] + pd.Timedelta(days=horizon + 1) < ends).to_numpy()
         np.testing.assert_array_equal(cut.loc[past, label], kept.loc[past, label])
+        COMPARED[label] = COMPARED.get(label, 0) + int(kept.loc[past, label].notna().sum())
+
+
+def test_no_label_was_left_uncompared():
+    assert set(COMPARED) == set(labels.LABELS)
+    assert min(COMPARED.values()) > 0

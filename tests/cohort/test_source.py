@@ -9,6 +9,8 @@ import pandas as pd
 import pytest
 from mimic_tree import HEADERS, LOOSE, MIMIC, Tables, add_patient, add_stay, empty, extracted, write
 
+from jepascope.cohort import releases, shard
+from jepascope.cohort.engine import ResourceError
 from jepascope.cohort.extract import extract, read
 from jepascope.cohort.schema import INDISPENSABLE, SYNTHETIC_MARK, TABLES, patients_digest
 from jepascope.cohort.source import SourceError, find_files
@@ -141,6 +143,29 @@ def test_csv_gzip_and_parquet_give_the_same_encounters(tmp_path, tables):
         other = read(tmp_path / "step", root, MIMIC, LOOSE)[0]
         assert other.index.equals(plain.index)
         assert other.vocabulary.equals(plain.vocabulary)
+
+
+def test_a_release_with_a_cut_table_of_admissions_is_refused_unless_it_is_a_subset_on_purpose(
+    tmp_path, tables, monkeypatch
+):
+    small = releases.Release("3.1", 2022, {"hosp/patients": 1, "hosp/admissions": 2})
+    monkeypatch.setattr(releases, "RELEASES", (small,))
+    root = write(tmp_path / "mimic", tables)
+    unsaid = MIMIC.model_copy(update={"data_end_year": None})
+    refuse(root, "hosp/admissions has 1 of its 2 rows", "source.data_end_year", source=unsaid)
+    assert len(read(tmp_path / "subset", root, MIMIC, LOOSE)[0].index) == 1
+
+
+def test_too_little_memory_says_which_parameter_to_change_and_keeps_what_was_read(tmp_path, tables, monkeypatch):
+    def starve(*_):
+        raise duckdb.OutOfMemoryException("Out of Memory Error")
+
+    root = write(tmp_path / "mimic", tables)
+    with monkeypatch.context() as patch:
+        patch.setattr(shard.icd, "map_codes", starve)
+        with pytest.raises(ResourceError, match="extraction.memory_gb"):
+            extract(tmp_path / "step", root, MIMIC, LOOSE)
+    assert list((tmp_path / "step" / "work" / "records" / "hosp").iterdir())
 
 
 def test_names_in_upper_case_are_the_same_names(tmp_path, tables):

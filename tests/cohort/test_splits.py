@@ -5,7 +5,7 @@ import hashlib
 import numpy as np
 import pytest
 
-from jepascope.cohort.splits import assign, assign_era, check_trained_on, uniform
+from jepascope.cohort.splits import assign, assign_era, uniform
 
 
 def test_shares_hold_within_three_standard_errors():
@@ -101,12 +101,3 @@ def test_a_malformed_group_is_refused_without_being_shown():
     with pytest.raises(ValueError, match="for 2 patients") as error:
         assign_era(["2008 - 2010", "2017", "20170 - 20190"], np.array(["train"] * 3))
     assert "20190" not in str(error.value)
-
-
-def test_a_model_of_the_hash_split_is_refused_under_the_split_by_era():
-    group, within = all_pairs()
-    era = assign_era(group, within)
-    with pytest.raises(ValueError, match=r"outside .* \(unused: 2\)"):
-        check_trained_on(within == "train", era)
-    check_trained_on(era == "train", era)
-    check_trained_on(era == "train", within)

@@ -207,6 +207,18 @@ def test_a_lab_without_admission_belongs_to_the_stay_in_whose_interval_it_was_dr
     assert len(lab_tokens(tables, 101)) == 1
 
 
+@pytest.mark.parametrize(("drawn", "owner"), [(2, 100), (5.5, 101), (10, 100), (20, 100), (6, 101), (20.01, None)])
+def test_a_lab_without_admission_finds_the_stay_that_began_last_of_those_around_it(drawn, owner):
+    tables = empty()
+    add_patient(tables, 1)
+    add_stay(tables, 1, 100, 0, 20)
+    add_stay(tables, 1, 101, 5, 6)
+    add_lab(tables, 1, None, 50912, drawn, 1.0, storetime=at(drawn))
+    encounters, _ = extracted(tables, LOOSE.model_copy(update={"lab_tail_deciles": 5}))
+    found = [h for h in (100, 101) if any(token.startswith("LAB//50912") for token in token_names(encounters, h))]
+    assert found == ([owner] if owner else [])
+
+
 def test_a_lab_counts_only_if_stored_by_discharge(tables):
     add_lab(tables, 1, 100, 50912, 2.9, 1.0, storetime=at(3.1))
     add_lab(tables, 1, 100, 51222, 2.9, 1.0, storetime="")

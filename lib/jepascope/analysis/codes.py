@@ -7,15 +7,6 @@ from scipy.sparse import csr_matrix
 from sklearn.decomposition import TruncatedSVD
 
 
-def bag_of_codes(tokens: np.ndarray, offsets: np.ndarray, vocabulary_size: int) -> csr_matrix:
-    """Which tokens each encounter has: float32 [N, V], 1 where present. tokens [T], offsets [N + 1]."""
-    ones = np.ones(len(tokens), np.float32)
-    bag = csr_matrix((ones, tokens, offsets), shape=(len(offsets) - 1, vocabulary_size))
-    bag.sum_duplicates()
-    bag.data[:] = 1.0
-    return bag
-
-
 def principal_codes(bag: csr_matrix, train: np.ndarray, width: int, seed: int) -> np.ndarray:
     """The codes' leading `width` axes, float32 [N, width], fitted on training rows (bool [N]) alone.
 

@@ -7,7 +7,7 @@ over draws, so that two statistics inside one function share their draws: paired
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
 import numpy as np
@@ -80,6 +80,12 @@ def bootstrap_counts(n_patients: int, draws: int, rng: np.random.Generator) -> n
     return np.bincount(picks.ravel(), minlength=draws * n_patients).reshape(draws, n_patients).astype(float)
 
 
+def _chunks_of_counts(n_patients: int, draws: int, chunk: int, rng: np.random.Generator) -> Iterator[np.ndarray]:
+    """`bootstrap_counts` in pieces [≤ chunk, B]: all draws of 200,000 patients at once would be gigabytes."""
+    for start in range(0, draws, chunk):
+        yield bootstrap_counts(n_patients, min(chunk, draws - start), rng)
+
+
 def interval(values: np.ndarray, level: float) -> tuple[float, float]:
     """Percentile interval of bootstrap values [draws] (Efron 1979). Raises NotComputable if > 5 % are undefined."""
     defined = values[np.isfinite(values)]
@@ -106,9 +112,8 @@ def patient_bootstrap(
     value = float(statistic(np.ones((1, len(codes))))[0])
     if not np.isfinite(value):
         raise NotComputable(f"undefined on these {len(codes)} rows of {n_patients} patients")
-    counts = bootstrap_counts(n_patients, draws, rng)
     chunk = max(1, CHUNK_CELLS // len(codes))
-    values = [statistic(counts[a : a + chunk][:, codes]) for a in range(0, draws, chunk)]  # each [chunk]
+    values = [statistic(counts[:, codes]) for counts in _chunks_of_counts(n_patients, draws, chunk, rng)]
     return Estimate(value, *interval(np.concatenate(values), level), len(codes), n_patients)
 
 
@@ -131,7 +136,9 @@ def bootstrap_of_sums(
     sums = np.stack([np.bincount(codes, column, n_patients) for column in np.asarray(columns, float).T], axis=1)
     with np.errstate(divide="ignore", invalid="ignore"):
         value = float(statistic(sums.sum(axis=0, keepdims=True))[0])
-        values = statistic(bootstrap_counts(n_patients, draws, rng) @ sums)
+        chunk = max(1, CHUNK_CELLS // n_patients)
+        drawn = [counts @ sums for counts in _chunks_of_counts(n_patients, draws, chunk, rng)]  # each [chunk, Q]
+        values = statistic(np.concatenate(drawn))
     if not np.isfinite(value):
         raise NotComputable(f"undefined on these {len(codes)} rows of {n_patients} patients")
     return Estimate(value, *interval(values, level), len(codes), n_patients)

@@ -114,10 +114,14 @@ class Chapter:
         return path
 
     def open_test(self, encounters: Path) -> None:
-        """Enter in the test-set ledger, before it happens, that this chapter looks at an extraction's test patients."""
+        """Enter in the test-set ledger, before it happens, that this chapter looks at an extraction's test patients.
+
+        To be called after the chapter's reads: what was read is a part of what is being evaluated.
+        """
         index = read_table(encounters / "index.parquet")
         test = index[index["split"] == "test"]
-        how = {"parameters": resolved_parameters(self.source, self.params), "code": self._code}
+        parameters = resolved_parameters(self.source, self.params)
+        how = {"parameters": parameters, "code": self._code, "read": dict(self._read)}
         open_test(self._test_ledger, self.name, self.seed, how, len(test), test["subject_id"].nunique())
 
     def times_opened(self) -> pd.DataFrame:

@@ -97,7 +97,7 @@ def split_table(index: pd.DataFrame, split: str = "split") -> pd.DataFrame:
         }
     )
     parts = ("train", "validation", "test", "unused")
-    return table.loc[[name for name in parts if name in table.index]].reset_index()
+    return table.fillna(0).astype(int).loc[[name for name in parts if name in table.index]].reset_index()
 
 
 def probes_of(table: pd.DataFrame, representation: str) -> pd.DataFrame:

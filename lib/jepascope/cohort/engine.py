@@ -15,6 +15,10 @@ from jepascope.store import atomic
 SQL = Path(__file__).parent / "sql"
 
 
+class ResourceError(RuntimeError):
+    """Memory or disk don't suffice, whatever the records are; the message says what to change."""
+
+
 @contextlib.contextmanager
 def connect(folder: Path, memory_gb: float, threads: int) -> Iterator[duckdb.DuckDBPyConnection]:
     """Yield a connection that holds at most `memory_gb` (GiB) and spills the rest to `folder/.duckdb`.
@@ -34,6 +38,15 @@ def connect(folder: Path, memory_gb: float, threads: int) -> Iterator[duckdb.Duc
     connection = duckdb.connect(":memory:", config=config)
     try:
         yield connection
+    except duckdb.OutOfMemoryException:
+        raise ResourceError(
+            f"{memory_gb} GiB are too little for these records: raise extraction.memory_gb, or compute fewer patients "
+            f"at a time with a smaller extraction.patients_per_shard"
+        ) from None
+    except duckdb.IOException as error:
+        if "No space left" not in str(error):
+            raise
+        raise ResourceError(f"the disk of {folder} is full; free some space and run the same command again") from None
     finally:
         connection.close()
         shutil.rmtree(scratch, ignore_errors=True)

@@ -31,11 +31,11 @@ def extract(folder: Path, root: Path, source: params.Source, extraction: params.
     """
     try:
         extracted, _ = read(folder, root, source, extraction)
+        save(folder, extracted)
+        _remove(folder / "work")
     except (SourceError, CohortError):  # the mend changes the records, and what was read of the old ones is void
-        shutil.rmtree(folder / "work", ignore_errors=True)
+        _remove(folder / "work")
         raise
-    save(folder, extracted)
-    shutil.rmtree(folder / "work")
 
 
 def read(
@@ -48,6 +48,7 @@ def read(
     Returns the encounters and what their tokens learnt from training patients. Raises as `extract`.
     """
     work = folder / "work"
+    shutil.rmtree(folder / ".work.going", ignore_errors=True)
     records = ingest(work / "records", root, source, extraction)
     # A source without patients still has a first shard, so that its attrition can say so.
     shards = [Shard(work / "shards", s) for s in range(1 + max(records.patients["shard"], default=0))]
@@ -71,6 +72,15 @@ def read(
         records.ending.reason,
         records.tier,
     ), fitted
+
+
+def _remove(work: Path) -> None:
+    """Remove a folder that is never seen in half: what a kill leaves of it has another name."""
+    going = work.with_name(f".{work.name}.going")
+    shutil.rmtree(going, ignore_errors=True)
+    if work.exists():
+        work.rename(going)
+    shutil.rmtree(going, ignore_errors=True)
 
 
 def _tokenize(

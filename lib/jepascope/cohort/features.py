@@ -19,6 +19,16 @@ BILLED = ("diagnosis", "procedure", "drg")
 PLANNED = ("ELECTIVE", "SURGICAL SAME DAY ADMISSION", "AMBULATORY OBSERVATION")
 
 
+def bag_of_codes(encounters: Encounters) -> sparse.csr_matrix:
+    """Which tokens each encounter has: float32 [N, V], 1 where present."""
+    shape = (len(encounters.index), len(encounters.vocabulary))
+    ones = np.ones(len(encounters.tokens), dtype=np.float32)
+    bag = sparse.csr_matrix((ones, encounters.tokens, encounters.offsets), shape=shape)
+    bag.sum_duplicates()
+    bag.data[:] = 1
+    return bag
+
+
 def history_counts(encounters: Encounters, feature_set: FeatureSet) -> sparse.csr_matrix:
     """Lay the record up to k out as one sparse row, because counting it patient by patient takes hours.
 
@@ -27,7 +37,7 @@ def history_counts(encounters: Encounters, feature_set: FeatureSet) -> sparse.cs
 
     Returns float32 [N, 2V]: column v counts the encounters before k with token v, column V + v says whether k has it.
     """
-    now = _present(encounters)  # [N, V]
+    now = bag_of_codes(encounters)  # [N, V]
     known = np.ones(now.shape[1], dtype=np.float32)
     if feature_set == "clinical":
         known[encounters.vocabulary["kind"].isin(BILLED)] = 0
@@ -37,18 +47,6 @@ def history_counts(encounters: Encounters, feature_set: FeatureSet) -> sparse.cs
     earlier = _earlier(encounters.index["k"].to_numpy())
     rows = sparse.hstack([earlier, sparse.eye_array(now.shape[0], dtype=np.float32)], format="csr")  # [N, 2N]
     return sparse.csr_matrix(rows @ sparse.block_diag([now, told], format="csr"))
-
-
-def clinical_view(encounters: Encounters) -> Encounters:
-    """Drop the tokens of billing codes from every encounter: what a model may read before coding is done.
-
-    Earlier encounters lose theirs, too: a model reads every encounter the same way. The vocabulary, and so the
-    meaning of an id, stays.
-    """
-    kept = ~encounters.vocabulary["kind"].isin(BILLED).to_numpy()[encounters.tokens]  # [T]
-    offsets = np.concatenate([[0], np.cumsum(kept)])[encounters.offsets]  # [N + 1]
-    index = encounters.index.assign(n_tokens=np.diff(offsets).astype(np.int32))
-    return encounters._replace(index=index, tokens=encounters.tokens[kept], offsets=offsets.astype(np.int64))
 
 
 def structure(index: pd.DataFrame) -> np.ndarray:
@@ -62,13 +60,6 @@ def structure(index: pd.DataFrame) -> np.ndarray:
     unplanned = ~index["admission_type"].isin(PLANNED)
     columns = [index["k"], np.log1p(gap), np.log1p(index["los_days"]), np.log1p(so_far), unplanned]
     return np.column_stack([np.asarray(column, dtype=float) for column in columns])
-
-
-def _present(encounters: Encounters) -> sparse.csr_matrix:
-    """Return float32 [N, V]: 1 where the encounter has the token."""
-    shape = (len(encounters.index), len(encounters.vocabulary))
-    ones = np.ones(len(encounters.tokens), dtype=np.float32)
-    return sparse.csr_matrix((ones, encounters.tokens, encounters.offsets), shape=shape)
 
 
 def _earlier(k: np.ndarray) -> sparse.csr_matrix:

@@ -29,7 +29,8 @@ def label(connection: duckdb.DuckDBPyConnection) -> pd.DataFrame:
 
     Returns N rows in the order of `encounter`, by the rules of `sql/labels.sql`:
     `LABELS` (1, 0, NaN), each with its own horizon. `label_long_stay_per_enc` is conditional: among next episodes that
-    start within 365 days, does it last over 7 days? `label_death_…` is asked of all who left alive, hospice included.
+    start within 365 days, does it last over 7 days? `label_death_…` is asked at the end of
+    every episode that was left alive, hospice included.
     `eligibility_30d` 'eligible', or why the 30-day labels are missing; `outcome_30d` what came first within 30 days:
     'readmit', 'death', 'none', or 'censored' (follow-up uncertain), 'ineligible'.
     `days_to_next`, `days_to_death` (calendar days from the end of this encounter to the next episode and to death, NaN
@@ -113,7 +114,7 @@ def concept_groups(connection: duckdb.DuckDBPyConnection) -> pd.DataFrame:
     groups = connection.execute("select distinct position, name from concept_group order by position").fetchall()
     pairs = connection.execute("""
         select distinct row_id, name
-        from diagnoses_icd join code_meaning using (icd_version, icd_code) join encounter using (hadm_id)
+        from diagnoses_icd join code_meaning using (icd_version, icd_code) join encounter using (subject_id, hadm_id)
     """).df()
     N = engine.count(connection, "select count(*) from encounter")
     columns = {}

@@ -103,11 +103,12 @@ def left_out(connection: duckdb.DuckDBPyConnection) -> pd.DataFrame:
     return pd.DataFrame({"reason": list(reasons), "count": counts})
 
 
-def from_meds(root: Path, out: Path, memory_gb: float = 1.0, threads: int = 1) -> pd.DataFrame:
+def from_meds(root: Path, out: Path, memory_gb: float = 1.0, threads: int = 1) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Write the record tables of the MEDS directory `root` as a MIMIC-IV tree, parquet in `out/hosp` and `out/icu`.
 
     `out` must not exist or be empty; it is complete or not there. These are records: on credentialed data `out` is
-    credentialed too. Returns `coverage`. Raises SourceError as `relations`, and StoreError when `out` holds something.
+    credentialed too. Returns `coverage` and `left_out`. Raises SourceError as `relations`, and StoreError when `out`
+    holds something.
     """
     with new_folder(out) as folder, engine.connect(folder, memory_gb, threads) as connection:
         for table, relation in relations(root, connection).items():
@@ -115,7 +116,7 @@ def from_meds(root: Path, out: Path, memory_gb: float = 1.0, threads: int = 1) -
         (folder / MEDS_MARK).write_text("Made from a MEDS directory.\n")
         if (root / SYNTHETIC_MARK).is_file():
             shutil.copyfile(root / SYNTHETIC_MARK, folder / SYNTHETIC_MARK)
-        return coverage(connection)
+        return coverage(connection), left_out(connection)
 
 
 def _files(root: Path) -> list[str]:

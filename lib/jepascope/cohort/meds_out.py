@@ -112,7 +112,9 @@ def _labels(encounters: Encounters) -> pd.DataFrame:
     """Return known labels, a row each: task, subject_id, prediction_time, boolean_value."""
     index = encounters.index
     tasks = [column for column in index.columns if column.startswith("label_")]
-    long = index.melt(["subject_id", "dischtime"], tasks, var_name="task", value_name="value").dropna(subset="value")
+    # The window opens at the latest discharge so far: a stay can lie inside another.
+    known = index.assign(dischtime=index.groupby("subject_id")["dischtime"].cummax())
+    long = known.melt(["subject_id", "dischtime"], tasks, var_name="task", value_name="value").dropna(subset="value")
     if not np.isin(long["value"], (0, 1)).all():
         raise ValueError("a label is neither 0, 1 nor unknown; MEDS labels written here are yes or no")
     return long.assign(prediction_time=long["dischtime"].astype("datetime64[us]"), boolean_value=long["value"] == 1)

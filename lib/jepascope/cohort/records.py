@@ -1,7 +1,8 @@
-"""Records on disk: whatever the source, the same typed tables, split once into shards of whole patients.
+"""Records on disk: whatever the source, the same typed tables, read in shards of whole patients.
 
-One query over all laboratory rows dies at a memory cap, because ordered aggregates don't spill. A shard holds a
-contiguous range of patients, so shards side by side are in the order of (subject_id, k).
+One query over all laboratory rows dies at a memory cap, because ordered aggregates don't spill. A shard is a contiguous
+range of patients, so shards side by side are in the order of (subject_id, k). MIMIC-IV's tables are sorted by patient:
+what parquet keeps of each block's smallest and largest subject_id lets a shard skip the others' blocks.
 """
 
 from __future__ import annotations
@@ -18,18 +19,15 @@ import pandas as pd
 from jepascope import params
 from jepascope.cohort import engine, splits
 from jepascope.cohort.meds_in import relations as meds_relations
-from jepascope.cohort.releases import Ending, data_end, detect, named, verify
+from jepascope.cohort.releases import Ending, Release, data_end, detect, named, near_miss, verify
 from jepascope.cohort.schema import DEMO_PATIENTS, MEDS_MARK, REQUIRED, SYNTHETIC_MARK, TABLES, patients_digest
 from jepascope.cohort.source import Relation, SourceError, explain, mimic_relations
 from jepascope.progress import with_bar
 from jepascope.store import read_table, write_table
 
-# Rows of patients that the source doesn't have go here: counted as delivered, and never read again.
-STRAY = -1
-
 
 class Records(NamedTuple):
-    """Typed record tables under `folder/<table>/shard=<s>/`, and what was found while reading them."""
+    """Typed record tables under `folder/<table>/`, and what was found while reading them."""
 
     folder: Path
     patients: pd.DataFrame  # subject_id, shard, split, sampled; sorted by subject_id
@@ -49,7 +47,7 @@ def ingest(folder: Path, root: Path, source: params.Source, extraction: params.E
         relations = meds_relations(root, connection) if source.kind == "meds" else mimic_relations(root)
         patients = _patients(connection, folder, relations["hosp/patients"], extraction)
         for table in with_bar(relations, "reading tables"):
-            _shard(connection, folder, table, relations[table])
+            _copy(connection, folder, table, relations[table])
             _check_required(connection, table, relations[table].file, source.kind)
         _check_identity(connection, {table: relation.file for table, relation in relations.items()})
         rows = {table: _rows(connection, folder, table) for table in relations}
@@ -58,23 +56,25 @@ def ingest(folder: Path, root: Path, source: params.Source, extraction: params.E
         ]
     # A MEDS directory, and a tree made from one, hold what was understood of a source, not a release's rows.
     whole = source.kind == "mimic" and not (root / MEDS_MARK).exists()
-    tables = _compare(rows, source.release, root) if whole else _compare({}, None, root)
+    release = _find_release(rows, source, root) if whole else None
+    tables = _compare(rows, release)
     ending = Ending(source.data_end_year, "set by hand") if source.data_end_year else data_end(rows, groups)
     return Records(folder, patients, tables, ending, find_tier(patients["subject_id"].to_numpy(), root))
 
 
 def open_shard(connection: duckdb.DuckDBPyConnection, records: Records, shard: int) -> None:
     """Make one shard's record tables, and `patient_hash`, readable by their plain names."""
-    for table in TABLES:
-        _view(connection, records.folder, table, f"shard={shard}")
     mine = records.patients[records.patients["shard"] == shard]
+    first, last = (mine["subject_id"].min(), mine["subject_id"].max()) if len(mine) else (0, -1)
+    for table in TABLES:
+        _view(connection, records.folder, table, f"where subject_id between {first} and {last}")
     engine.create(connection, "patient_hash", mine[["subject_id", "split", "sampled"]])
 
 
 def open_all(connection: duckdb.DuckDBPyConnection, records: Records) -> None:
     """Make the record tables of all shards readable by their plain names."""
     for table in TABLES:
-        _view(connection, records.folder, table, "*")
+        _view(connection, records.folder, table)
 
 
 def find_tier(subject_id: np.ndarray, root: Path) -> str:
@@ -93,7 +93,7 @@ def find_tier(subject_id: np.ndarray, root: Path) -> str:
 def _patients(
     connection: duckdb.DuckDBPyConnection, folder: Path, relation: Relation, extraction: params.Extraction
 ) -> pd.DataFrame:
-    """Make `shard_of`, and decide of each patient the split and whether they are within the cap.
+    """Decide of each patient the shard, the split and whether they are within the cap.
 
     The cap counts all patients of the source, kept or not: counting the kept ones would let one patient's later
     admissions decide whether another is in.
@@ -115,46 +115,47 @@ def _patients(
             "sampled": rank < (extraction.max_patients or len(subject_id)),
         }
         write_table(file, pd.DataFrame(hashed))
-    patients = read_table(file)
-    engine.create(connection, "shard_of", patients[["subject_id", "shard"]])
-    return patients
+    return read_table(file)
 
 
-def _shard(connection: duckdb.DuckDBPyConnection, folder: Path, table: str, relation: Relation) -> None:
-    """Write one table under its name, complete or not there, with a folder for each shard that has rows."""
+def _copy(connection: duckdb.DuckDBPyConnection, folder: Path, table: str, relation: Relation) -> None:
+    """Write one table under its name, complete or not there."""
     target = folder / table
     if not target.exists():
         partial = target.with_name(f".{target.name}.partial")
         shutil.rmtree(partial, ignore_errors=True)
         partial.mkdir(parents=True)
-        query = f"""
-            copy (
-                select delivered.*, coalesce(shard, {STRAY}) as shard
-                from ({relation.select}) delivered left join shard_of using (subject_id)
-            ) to {engine.text(partial)} (format parquet, compression zstd, partition_by (shard))
-        """
+        into = f"{engine.text(partial)} (format parquet, compression zstd, per_thread_output, overwrite_or_ignore)"
         try:
-            connection.execute(query)
+            connection.execute(f"copy ({relation.select}) to {into}")
         except duckdb.Error as error:
             raise explain(error, relation, table) from None
         partial.rename(target)
-    _view(connection, folder, table, "*")
+    _view(connection, folder, table)
 
 
-def _view(connection: duckdb.DuckDBPyConnection, folder: Path, table: str, shards: str) -> None:
+def _view(connection: duckdb.DuckDBPyConnection, folder: Path, table: str, where: str = "") -> None:
     name = table.split("/")[1]
-    if any((folder / table).glob(f"{shards}/*.parquet")):
-        engine.view(connection, name, folder / table / shards / "*.parquet")
+    if (folder / table).is_dir():
+        files = engine.text(folder / table / "*.parquet")
+        connection.execute(f"create view {name} as from read_parquet({files}) {where}")
     else:
         columns = ", ".join(f"{column} {kind}" for column, kind in TABLES[table].items())
         connection.execute(f"create table {name} ({columns})")
 
 
-def _compare(rows: Mapping[str, int], expected: str | None, root: Path) -> pd.DataFrame:
-    """Hold the row counts against the release that they show, or that was asked for; refuse a partial download."""
-    release = named(expected) if expected else detect(rows)
+def _find_release(rows: Mapping[str, int], source: params.Source, root: Path) -> Release | None:
+    """Recognise the release, or take the one that was asked for, and refuse a partial download of it."""
+    release = named(source.release) if source.release else detect(rows)
     if release and (faults := verify(rows, release)):
         raise SourceError(f"{root}: " + "; ".join(faults))
+    if release is None and source.data_end_year is None and (suspicion := near_miss(rows)):
+        raise SourceError(f"{root}: {suspicion}. If it is a subset on purpose, say so by setting source.data_end_year.")
+    return release
+
+
+def _compare(rows: Mapping[str, int], release: Release | None) -> pd.DataFrame:
+    """Lay the row counts beside the published ones."""
     published = {table: release.rows.get(table) for table in TABLES} if release else {}
     return pd.DataFrame(
         {
@@ -167,9 +168,7 @@ def _compare(rows: Mapping[str, int], expected: str | None, root: Path) -> pd.Da
 
 
 def _rows(connection: duckdb.DuckDBPyConnection, folder: Path, table: str) -> int:
-    if not any((folder / table).glob("*/*.parquet")):
-        return 0
-    files = engine.text(folder / table / "*" / "*.parquet")
+    files = engine.text(folder / table / "*.parquet")
     return engine.count(connection, f"select coalesce(sum(num_rows), 0) from parquet_file_metadata({files})")
 
 

@@ -152,7 +152,7 @@ def data_end(rows: Mapping[str, int], anchor_year_groups: Iterable[str | None]) 
     if not ends:
         return Ending(None, "not known, so no label is given; set source.data_end_year where the dates are real")
     reason = f"no published release has these row counts; the latest anchor_year_group ends in {max(ends)}"
-    return Ending(max(ends), reason + _near_miss(rows))
+    return Ending(max(ends), reason)
 
 
 def _mend(table: str, found: int, release: Release) -> str:
@@ -164,14 +164,17 @@ def _mend(table: str, found: int, release: Release) -> str:
     )
 
 
-def _near_miss(rows: Mapping[str, int]) -> str:
-    """A hint for the half download that no release matches: one of the two identifying tables is a published one."""
+def near_miss(rows: Mapping[str, int]) -> str:
+    """Suspect a half download that no release matches: one of the two identifying tables is a published one.
+
+    Returns what is suspected, or nothing.
+    """
     for release in RELEASES:
         same = [table for table in IDENTITY if rows.get(table) == release.rows[table]]
         for table in IDENTITY if same else ():
             if table not in same:
                 return (
-                    f"; {same[0]} is as in {release.name}, but {table} has {rows.get(table, 0):,} of its "
-                    f"{release.rows[table]:,} rows: if this isn't a subset on purpose, download it again"
+                    f"{same[0]} is as in MIMIC-IV {release.name}, but {table} has {rows.get(table, 0):,} of its "
+                    f"{release.rows[table]:,} rows: download it again"
                 )
     return ""

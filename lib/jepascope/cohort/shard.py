@@ -71,7 +71,6 @@ def spell(shard: Shard, records: Records, extraction: params.Extraction, deciles
     if shard.candidate.exists():
         return
     with _opened(shard, records, extraction) as connection:
-        engine.run(connection, "codes")
         engine.view(connection, "encounter", shard.encounter)
         engine.view(connection, "lab", shard.lab)
         engine.create(connection, "decile", deciles)

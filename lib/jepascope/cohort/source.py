@@ -65,7 +65,12 @@ def find_files(root: Path) -> dict[str, Path]:
 
 
 def explain(error: duckdb.Error, relation: Relation, table: str) -> SourceError:
-    """Say what DuckDB found without the cell it found: its own message quotes the record."""
+    """Say what DuckDB found without the cell it found: its own message quotes the record.
+
+    An error that says nothing of the records, memory or disk, is raised as it is.
+    """
+    if isinstance(error, duckdb.OutOfMemoryException) or "No space left" in str(error):
+        raise error
     message, file, types = str(error), relation.file, TABLES[table]
     if "GZIP" in message.upper():
         return SourceError(f"{file} is not a whole gzip file (truncated or damaged); download it again")

@@ -49,8 +49,8 @@ def assign_era(
 
     So each part lies inside the same part of the hash split: nobody tests in one split and trains in the other, and
     what was fitted on the hash split's training patients (vocabulary, deciles) has seen no test patient of this one.
-    A model trained on the hash split has met the new era, though, and must be trained again on 'train' here:
-    `check_trained_on` refuses it. Both models then face the same test patients, and their difference is the era's.
+    A model trained on the hash split has met the new era, though, and must be trained again on 'train' here. Both
+    models then face the same test patients, and their difference is the era's.
 
     Args: anchor_year_group: [B] '2008 - 2010'; within: [B] from `assign`. Returns: [B] str.
     Raises ValueError on a group of another form.
@@ -62,15 +62,3 @@ def assign_era(
     before, after = years[:, 1] < first_test_year, years[:, 0] >= first_test_year  # NaN is neither
     within = np.asarray(within)
     return np.where((before & (within != "test")) | (after & (within == "test")), within, "unused")
-
-
-def check_trained_on(trained: np.ndarray, split: np.ndarray) -> None:
-    """Refuse to evaluate a model under a split that it wasn't trained for: it would have met what it is tested on.
-
-    Args: trained: bool [B], the patients (or rows) that anything was trained on; split: [B] of the same.
-    Raises ValueError with the number of others, by part.
-    """
-    parts, counts = np.unique(np.asarray(split)[trained & (split != "train")], return_counts=True)
-    if len(parts):
-        found = ", ".join(f"{part}: {n:,}" for part, n in zip(parts, counts, strict=True))
-        raise ValueError(f"the model was trained outside this split's training part ({found}); train it on that part")

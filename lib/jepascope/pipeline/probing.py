@@ -9,11 +9,12 @@ import numpy as np
 import pandas as pd
 
 from jepascope import params
-from jepascope.analysis.codes import bag_of_codes, principal_codes
+from jepascope.analysis.codes import principal_codes
 from jepascope.analysis.probes import probe_table
 from jepascope.analysis.stats import Inference, NotComputable
 from jepascope.cohort import encounters as cohort_encounters
 from jepascope.cohort.concepts import nuisances, psychiatric_groups
+from jepascope.cohort.features import bag_of_codes
 from jepascope.objects import load_objects
 from jepascope.store import read_table, read_tensors, write_table, write_tensors
 
@@ -29,7 +30,7 @@ def probe_concepts(
     subset = cohort.index["f_code_so_far"].to_numpy(bool)
     split = cohort.index["split"].to_numpy()
     z = load_objects(trained).z
-    bag = bag_of_codes(cohort.tokens, cohort.offsets, len(cohort.vocabulary))
+    bag = bag_of_codes(cohort)
     representations = {
         "z": z[subset],
         "untrained z": load_objects(twin).z[subset],

@@ -8,7 +8,8 @@ from matplotlib.figure import Figure
 
 from jepascope.book.figures.style import NULL, OBJECT, panels
 
-KINDS = ("#0072B2", "#009E73", "#D55E00", "#CC79A7", "#4D4D4D")
+# Words have no object's colour (Tol 2021, "muted").
+KINDS = ("#332288", "#117733", "#882255", "#999933", "#4D4D4D")
 
 # Why an encounter has no label, in words.
 REASONS = {

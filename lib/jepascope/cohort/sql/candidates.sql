@@ -3,11 +3,11 @@
 -- the vocabulary.
 
 create table diagnosis_category as
-select hadm_id, category_version, category, min(seq_num) as seq_num
+select subject_id, hadm_id, category_version, category, min(seq_num) as seq_num
 from diagnoses_icd
 join icd_map using (icd_version, icd_code)
-group by hadm_id, category_version, category
-qualify row_number() over (partition by hadm_id order by min(seq_num), category_version, category)
+group by subject_id, hadm_id, category_version, category
+qualify row_number() over (partition by subject_id, hadm_id order by min(seq_num), category_version, category)
         <= getvariable('max_diagnoses');
 
 create table drug_name as
@@ -59,7 +59,7 @@ union all
 select e.row_id, 'diagnosis', format('ICD{}//{}', d.category_version, d.category),
        format('ICD{}//{}-{}', d.category_version, c.first_category, c.last_category)
 from diagnosis_category d
-join encounter e using (hadm_id)
+join encounter e using (subject_id, hadm_id)
 left join icd_chapter c
     on c.icd_version = d.category_version and left(d.category, 3) between c.first_category and c.last_category
 union all

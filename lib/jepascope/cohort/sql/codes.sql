@@ -1,9 +1,6 @@
 -- Reads diagnoses_icd and the reference patterns. Makes `code_meaning`: what each distinct code says.
 -- Codes repeat thousands of times, and a pattern costs: each code is matched once, and joined from then on.
 
--- MIMIC-IV writes a code bare; another source may write "F32.9". A leading zero stays.
-create macro bare_code(code) as upper(regexp_replace(code, '[\s.]', '', 'g'));
-
 create table code_meaning as
 with code as (select distinct icd_version, icd_code, bare_code(icd_code) as bare from diagnoses_icd),
 meaning as (

@@ -1,18 +1,29 @@
 -- Reads labevents, omr and encounter. Makes `lab`: the last known value of each item in each encounter.
 
+-- A quarter of the rows name no admission. A moment belongs to the stay that began last of those that contain it; stays
+-- can lie one in another, so a patient's time is cut wherever a stay begins or has ended.
+create table stay_segment as
+with point as (
+    select subject_id, admittime as since from encounter
+    union
+    select subject_id, dischtime + interval 1 microsecond from encounter
+)
+select p.subject_id, p.since, arg_max(e.row_id, (e.admittime, e.hadm_id)) as row_id
+from point p
+left join encounter e
+    on e.subject_id = p.subject_id and e.admittime <= p.since and p.since <= e.dischtime
+group by p.subject_id, p.since;
+
 create table lab as
 with placed as (
     select e.row_id, e.dischtime, l.itemid, l.charttime, l.storetime, l.labevent_id, l.valuenum, l.flag
     from labevents l
     join encounter e using (subject_id, hadm_id)
     union all
-    -- A quarter of the rows name no admission: they belong to the stay in whose interval they were drawn. Only these
-    -- rows are sorted, so fewer columns and no patient without an encounter.
     select e.row_id, e.dischtime, l.itemid, l.charttime, l.storetime, l.labevent_id, l.valuenum, l.flag
     from (from labevents semi join encounter using (subject_id) where hadm_id is null and storetime is not null) l
-    asof join (select row_id, subject_id, admittime, dischtime from encounter) e
-        on l.subject_id = e.subject_id and l.charttime >= e.admittime
-    where l.charttime <= e.dischtime
+    asof join stay_segment s on l.subject_id = s.subject_id and l.charttime >= s.since
+    join encounter e on e.row_id = s.row_id
 )
 select row_id, itemid,
        arg_max(valuenum, (charttime, labevent_id)) filter (where isfinite(valuenum)) as value,

@@ -5,7 +5,7 @@ create or replace table meds_rule as
 select * from (values
     (10, 'birth',             'MEDS_BIRTH(?://.*)?',                                           '',          ''),
     (11, 'death',             'MEDS_DEATH(?://.*)?',                                           '',          ''),
-    (12, 'gender',            '(?:GENDER|SEX)//?(F|M).*',                                      '\1',        ''),
+    (12, 'gender',            '(?:GENDER|SEX)//?(F|M)(?:EMALE|ALE)?(?://.*)?',                 '\1',        ''),
     (13, 'anchor_age',        'ANCHOR_AGE',                                                    '',          ''),
     (14, 'anchor_year',       'ANCHOR_YEAR',                                                   '',          ''),
     (15, 'anchor_year_group', 'ANCHOR_YEAR_GROUP//(.+)',                                       '\1',        ''),

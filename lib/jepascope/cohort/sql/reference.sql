@@ -91,6 +91,9 @@ select * from (values
     (9, '780', '799'), (9, '800', '999'), (9, 'E00', 'E99'), (9, 'V01', 'V91')
 ) as t (icd_version, first_category, last_category);
 
+-- MIMIC-IV writes a code bare; another source may write "F32.9". A leading zero stays.
+create or replace macro bare_code(code) as upper(regexp_replace(code, '[\s.]', '', 'g'));
+
 create or replace table token_kind as
 select * from (values
     (1, 'age'), (2, 'sex'), (3, 'admission'), (4, 'service'), (5, 'unit'), (6, 'icu'), (7, 'diagnosis'),

@@ -1,6 +1,7 @@
 -- Reads patients, admissions, diagnoses_icd, code_meaning, remission_code, icustays, services and patient_hash.
 -- Makes `stay` (every possible hospital stay: labels look at these), `attrition`, and `encounter` (what is kept).
--- Each rule reads the admission itself and what came before it, never what comes after.
+-- Each rule reads the admission itself and what came before it, never what comes after. A row that names another
+-- patient's admission belongs to nobody: all joins are by patient and admission.
 
 -- F codes without those that swamp "any F code" in a general hospital.
 create table f_core_code as
@@ -13,7 +14,7 @@ where name = 'f_code'
                                           and regexp_matches(bare_code(m.icd_code), '^(' || r.pattern || ')'));
 
 create table coded as
-select hadm_id,
+select subject_id, hadm_id,
        max(icd_version) as icd_version,
        coalesce(bool_or(m.name = 'f_code'), false) as f_code,
        coalesce(bool_or(m.name = 'f_code' and seq_num = 1), false) as f_principal,
@@ -22,7 +23,7 @@ select hadm_id,
        coalesce(bool_or(m.name = 'self_harm'), false) as self_harm
 from diagnoses_icd
 left join (from code_meaning union all by name from f_core_code) m using (icd_version, icd_code)
-group by hadm_id;
+group by subject_id, hadm_id;
 
 create table ruled as
 with facts as (
@@ -51,11 +52,16 @@ select facts.*,
        age >= getvariable('min_age') as is_old_enough,
        c.hadm_id is not null or not getvariable('require_diagnosis') as is_coded
 from facts
-left join coded c using (hadm_id)
-left join (select hadm_id, min(intime) as icu_intime from icustays group by hadm_id) i using (hadm_id)
+left join coded c using (subject_id, hadm_id)
 left join (
-    select hadm_id, min(transfertime) as psych_time from services where curr_service = 'PSYCH' group by hadm_id
-) s using (hadm_id);
+    select subject_id, hadm_id, min(intime) as icu_intime from icustays group by subject_id, hadm_id
+) i using (subject_id, hadm_id)
+left join (
+    select subject_id, hadm_id, min(transfertime) as psych_time
+    from services
+    where curr_service = 'PSYCH'
+    group by subject_id, hadm_id
+) s using (subject_id, hadm_id);
 
 create table attrition as
 select * from (
@@ -84,8 +90,10 @@ create table stay as select * from ruled where has_length and is_alive;
 create table encounter as
 select row_number() over (order by subject_id, admittime, dischtime, hadm_id) - 1 as row_id,
        row_number() over so_far - 1 as k,
-       -- Overlapping stays exist; time never runs backwards, so their gap is 0. (`greatest` alone would skip a null.)
-       case when k > 0 then greatest(0, epoch(admittime - lag(dischtime) over so_far) / 86400) end as gap_days,
+       -- From the latest discharge so far, as stays can overlap, or lie one in another; then the gap is 0.
+       -- (`greatest` alone would skip a null.)
+       case when k > 0 then greatest(0, epoch(admittime - max(dischtime) over (
+           so_far rows between unbounded preceding and 1 preceding)) / 86400) end as gap_days,
        epoch(dischtime - admittime) / 86400 as los_days,
        coalesce(icu_intime <= dischtime, false) as icu,
        bool_or(f_code) over (so_far rows between unbounded preceding and current row) as f_code_so_far,
