@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import copy
+from datetime import date, timedelta
 from pathlib import Path
 
 import numpy as np
@@ -152,6 +153,25 @@ def test_a_gap_is_counted_from_the_latest_discharge_so_far():
     for hadm_id, admit, discharge in ((100, 0, 20), (101, 5, 6), (102, 40, 42)):
         add_stay(tables, 1, hadm_id, admit, discharge)
     assert extracted(tables)[0].index["gap_days"].tolist()[1:] == [0, 20]
+
+
+def test_a_shift_of_one_patients_dates_changes_nothing():
+    """Dates are shifted by a secret amount per patient, so nothing may follow from a comparison between patients."""
+    tables = random_tables(np.random.default_rng(8), 40)
+    expected, fitted = extracted(tables)
+    shift = timedelta(days=28 * 365 + 7)  # 28 years: the same weekdays and leap years
+    for rows in tables.values():
+        for row in rows:
+            if row["subject_id"] % 2:
+                moved = {name: cell + shift for name, cell in row.items() if isinstance(cell, date)}
+                row.update(moved, **({"anchor_year": row["anchor_year"] + 28} if "anchor_year" in row else {}))
+    shifted, _ = extracted(tables, fitted=fitted)
+    odd = shifted.index["subject_id"] % 2 == 1
+    assert 0 < odd.sum() < len(odd)
+    assert (shifted.index["admittime"] - expected.index["admittime"])[odd].eq(shift).all()
+    clocks = ["admittime", "dischtime"]
+    pd.testing.assert_frame_equal(shifted.index.drop(columns=clocks), expected.index.drop(columns=clocks))
+    np.testing.assert_array_equal(shifted.tokens, expected.tokens)
 
 
 def test_impossible_stays_are_dropped_and_counted():
