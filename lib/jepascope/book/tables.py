@@ -13,6 +13,28 @@ import pandas as pd
 from jepascope.book.claims import collect, interval
 from jepascope.book.pages import verdict_badge
 
+# What each label asks, in words; d counts days after the end of the episode.
+QUESTIONS = {
+    "30d": "unplanned readmission, 30 days",
+    "30d_or_death": "unplanned readmission or death, 30 days",
+    "escalation": "next episode more acute, 90 days (by default)",
+    "escalation_30d": "next episode more acute, 30 days",
+    "escalation_180d": "next episode more acute, 180 days",
+    "psych_crisis": "psychiatric crisis, 180 days (by default), psychiatric subset",
+    "psych_crisis_28d": "psychiatric crisis, 28 days, psychiatric subset",
+    "death_30d": "death, 30 days",
+    "death_365d": "death, 365 days",
+    "long_stay": "next episode, if within a year, over 7 days long",
+}
+MAP_KINDS = {
+    "native": "an ICD-10 code",
+    "exact": "one equivalent category",
+    "category": "approximate, all alternatives in one category",
+    "combination": "several categories together",
+    "ambiguous": "true alternatives: stays ICD-9",
+    "unmapped": "no counterpart: stays ICD-9",
+}
+
 
 def attrition_table(attrition: pd.DataFrame) -> pd.DataFrame:
     """Who is in, with what each rule took away; attrition has columns step, rule, patients, encounters."""
@@ -30,14 +52,11 @@ def source_table(read: pd.DataFrame) -> pd.DataFrame:
 
 def vocabulary_table(vocabulary: pd.DataFrame, tokens: np.ndarray, encounters: int) -> pd.DataFrame:
     """The vocabulary by kind: words, how many of them an encounter has on average, and the commonest one."""
-    carried = np.bincount(tokens, minlength=len(vocabulary))
-    words = vocabulary.assign(carried=carried).sort_values("carried", ascending=False, kind="stable")
-    table = (
-        words[words["kind"] != "special"]
-        .groupby("kind", sort=False)
-        .agg(words=("token", "size"), carried=("carried", "sum"), commonest=("token", "first"))
-    )
-    table.insert(1, "per encounter", table.pop("carried") / max(encounters, 1))
+    words = vocabulary.assign(carried=np.bincount(tokens, minlength=len(vocabulary)))
+    kinds = words[words["kind"] != "special"].groupby("kind", sort=False)
+    table = pd.DataFrame({"words": kinds.size(), "per encounter": kinds["carried"].sum() / max(encounters, 1)})
+    table["per encounter"] = table["per encounter"].map("{:.1f}".format)
+    table["commonest"] = vocabulary["token"].to_numpy()[kinds["carried"].idxmax()]
     return table.reset_index()
 
 
@@ -52,7 +71,8 @@ def map_table(map_kinds: pd.DataFrame) -> pd.DataFrame:
     """How coded diagnoses became words: ICD version, kind of mapping, rows and their share."""
     share = map_kinds["rows"] / map_kinds["rows"].sum()
     cells = {"rows": map_kinds["rows"].map("{:,}".format), "share": share.map("{:.1%}".format)}
-    return map_kinds[["icd_version", "map_kind"]].rename(columns=lambda name: name.replace("_", " ")).assign(**cells)
+    told = {"version": "ICD-" + map_kinds["icd_version"].astype(str), "how": map_kinds["map_kind"].replace(MAP_KINDS)}
+    return pd.DataFrame({**told, **cells})
 
 
 def count_table(table: pd.DataFrame) -> pd.DataFrame:
@@ -68,7 +88,7 @@ def count_table(table: pd.DataFrame) -> pd.DataFrame:
 
 def rate_table(rates: pd.DataFrame) -> pd.DataFrame:
     """Every label's count and rate with its interval."""
-    counts = count_table(rates[["label", "encounters", "patients", "positives"]])
+    counts = count_table(rates[["label", "encounters", "patients", "positives"]].replace({"label": QUESTIONS}))
     return counts.assign(rate=_bracket(rates, "rate", "low", "high"))
 
 
@@ -97,7 +117,8 @@ def split_table(index: pd.DataFrame, split: str = "split") -> pd.DataFrame:
         }
     )
     parts = ("train", "validation", "test", "unused")
-    return table.fillna(0).astype(int).loc[[name for name in parts if name in table.index]].reset_index()
+    known = table.fillna(0).astype(int).loc[[name for name in parts if name in table.index]]
+    return count_table(known.reset_index())
 
 
 def probes_of(table: pd.DataFrame, representation: str) -> pd.DataFrame:

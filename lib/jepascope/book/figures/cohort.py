@@ -93,6 +93,7 @@ def code_prevalence(tokens: np.ndarray, kinds: np.ndarray, encounters: int) -> F
         axes.text(len(shares), shares[-1], f" {kind} ({len(shares):,})", color=colour, fontsize=8, va="center")
     axes.set(xscale="log", yscale="log", xlabel="rank of the word within its kind", ylabel="share of encounters")
     axes.margins(x=0.2)
+    axes.set_xlim(left=0.9)
     return figure
 
 
