@@ -4,6 +4,7 @@ from datetime import date, datetime, timedelta
 from pathlib import Path
 
 import duckdb
+import meds
 import numpy as np
 import pandas as pd
 import pyarrow.parquet as pq
@@ -430,7 +431,6 @@ def test_every_code_is_described_and_icd_codes_name_their_parent(meds_folder):
 
 
 def test_what_is_written_passes_the_official_schemas(meds_folder):
-    meds = pytest.importorskip("meds", reason="the meds package is not installed")
     out, _ = meds_folder
     for folder, schema in (("data", meds.DataSchema), ("labels", meds.LabelSchema)):
         for file in (out / folder).rglob("*.parquet"):
