@@ -10,6 +10,7 @@ from jepascope.cohort.encounters import Encounters, load
 from jepascope.cohort.extract import extract
 from jepascope.cohort.labels import LABELS
 from jepascope.cohort.synthetic import synthesize
+from jepascope.pipeline import policies
 from jepascope.pipeline.policies import OURS, compare_policies
 from jepascope.pipeline.summaries import group_sizes, label_rates, planted_example, subset_sizes
 
@@ -46,6 +47,18 @@ def test_whoever_had_not_qualified_yet_is_left_out_of_the_last_row(compared):
     index = encounters.index[encounters.index["qualified_so_far"]]
     assert table["encounters"][f"{OURS}, qualified by then"] == index["label_30d_per_enc"].notna().sum()
     assert 0 < len(index) < len(encounters.index)
+
+
+def test_of_many_patients_a_part_is_compared_whole(compared, monkeypatch):
+    encounters = compared[0]
+    monkeypatch.setattr(policies, "MAX_PATIENTS", 500)
+    some = policies._some_patients(encounters)
+    mine = encounters.index["subject_id"].isin(some.index["subject_id"]).to_numpy()
+    assert 400 < some.index["subject_id"].nunique() < 600
+    assert some.index["hadm_id"].tolist() == encounters.index["hadm_id"][mine].tolist()
+    for row, old in enumerate(np.flatnonzero(mine)):
+        expected = encounters.tokens[encounters.offsets[old] : encounters.offsets[old + 1]]
+        np.testing.assert_array_equal(some.tokens[some.offsets[row] : some.offsets[row + 1]], expected)
 
 
 def test_label_rates_are_means_within_their_intervals(compared):

@@ -20,11 +20,15 @@ from jepascope.analysis.stats import (
     weighted_auroc,
 )
 from jepascope.cohort import encounters as cohort_encounters
+from jepascope.cohort.encounters import Encounters
 from jepascope.cohort.features import history_counts, structure
 from jepascope.cohort.labels import last_encounter_policies
+from jepascope.cohort.splits import uniform
 from jepascope.store import write_table
 
 OURS = "certain follow-up for both"
+# Patients compared, at most: a table of all codes of all of MIMIC-IV would take an hour and tell the same.
+MAX_PATIENTS = 50_000
 
 
 def compare_policies(folder: Path, encounters: Path, statistics: params.Statistics) -> None:
@@ -33,9 +37,9 @@ def compare_policies(folder: Path, encounters: Path, statistics: params.Statisti
     Under a policy, one logistic regression on the history of clinical codes is fitted on training patients and scored
     on test patients, both with that policy's labels. The last row is our policy on encounters by which the patient has
     qualified for MIMIC-IV by themselves (`qualified_so_far`): a record that is in the source only for what came later
-    is left out.
+    is left out. Of more than `MAX_PATIENTS` patients a part is compared, chosen by keyed hash.
     """
-    cohort = cohort_encounters.load(encounters)
+    cohort = _some_patients(cohort_encounters.load(encounters))
     index = cohort.index
     counts, floor = history_counts(cohort, "clinical"), structure(index)
     policies = last_encounter_policies(index)
@@ -49,6 +53,18 @@ def compare_policies(folder: Path, encounters: Path, statistics: params.Statisti
             {"policy": name, **_rate(labels, index, how, rng), **_score(labels, index, counts, floor, how, rng)}
         )
     write_table(folder / "table.parquet", pd.DataFrame(rows))
+
+
+def _some_patients(cohort: Encounters) -> Encounters:
+    """Keep all encounters of at most about MAX_PATIENTS patients."""
+    patients, rows = np.unique(cohort.index["subject_id"], return_inverse=True)
+    kept = (uniform(patients, "policies") < MAX_PATIENTS / len(patients))[rows]  # [N]
+    lengths = np.diff(cohort.offsets)
+    return cohort._replace(
+        index=cohort.index[kept].reset_index(drop=True),
+        tokens=cohort.tokens[np.repeat(kept, lengths)],
+        offsets=np.concatenate([[0], np.cumsum(lengths[kept])]),
+    )
 
 
 def _rate(labels: np.ndarray, index: pd.DataFrame, how: Inference, rng: np.random.Generator) -> dict[str, object]:
