@@ -66,12 +66,20 @@ def icd_era(index: pd.DataFrame) -> Figure:
     known = index[index["icd_version"] > 0]
     shares = pd.crosstab(known["anchor_year_group"].fillna("not told"), known["icd_version"], normalize="index")
     left = np.zeros(len(shares))
-    for version, colour in ((9, NULL), (10, OBJECT["z"])):
+    for version, colour, ink in ((9, NULL, "black"), (10, OBJECT["z"], "white")):
         width = shares.get(version, pd.Series(0.0, shares.index)).to_numpy()
         axes.barh(shares.index, width, left=left, color=colour)
         for place, (start, share) in enumerate(zip(left, width, strict=True)):
             if share > 0.08:
-                axes.text(start + share / 2, place, f"ICD-{version} {share:.0%}", ha="center", va="center", fontsize=8)
+                axes.text(
+                    start + share / 2,
+                    place,
+                    f"ICD-{version} {share:.0%}",
+                    ha="center",
+                    va="center",
+                    fontsize=8,
+                    color=ink,
+                )
         left += width
     axes.invert_yaxis()
     axes.set(xlabel="share of encounters with a coded diagnosis", ylabel="patient's anchor years", xlim=(0, 1))
