@@ -70,7 +70,7 @@ def icd_era(index: pd.DataFrame) -> Figure:
         width = shares.get(version, pd.Series(0.0, shares.index)).to_numpy()
         axes.barh(shares.index, width, left=left, color=colour)
         for place, (start, share) in enumerate(zip(left, width, strict=True)):
-            if share > 0.08:
+            if share > 0.13:
                 axes.text(
                     start + share / 2,
                     place,
