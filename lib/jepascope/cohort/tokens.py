@@ -11,7 +11,6 @@ import numpy as np
 import pandas as pd
 
 from jepascope.cohort import engine
-from jepascope.store import read_table
 
 CLS = "[CLS]"
 # Values in one query: a quantile keeps all of them in memory, 8 bytes each and the growth of a vector.
@@ -79,7 +78,7 @@ def encode(connection: duckdb.DuckDBPyConnection, candidates: Path, index: Path,
     engine.create(connection, "vocabulary", vocabulary.iloc[1:].assign(token_id=vocabulary.index[1:]))
     engine.run(connection, "encode")
     encoded = connection.execute("select row_id, token_id from encoded order by all").fetchnumpy()
-    N = len(read_table(index))
+    N = engine.count(connection, f"select count(*) from read_parquet({engine.text(index)})")
     lengths = np.bincount(encoded["row_id"], minlength=N)  # [N]
     offsets = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)  # [N + 1]
     return Tokens(encoded["token_id"].astype(np.int32), offsets)
