@@ -1,10 +1,11 @@
-"""The command line: `jepascope run | build | claims | synthesize | fetch-demo | to-meds | from-meds | serve`."""
+"""The command line: `jepascope --help` lists the commands."""
 
 from __future__ import annotations
 
 import argparse
 import contextlib
 import math
+import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -12,7 +13,7 @@ from typing import Any
 
 import yaml
 
-from jepascope.params import ParameterError, Synthetic, check, load_profile, project_root
+from jepascope.params import ARMS, ParameterError, Profile, Synthetic, check, load_profile, project_root
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -20,6 +21,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     options = _parser().parse_args(arguments)
     try:
         options.action(options)
+        sys.stdout.flush()
+    except BrokenPipeError:  # whoever read our output has seen enough (`| head`)
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     except (ValueError, RuntimeError, OSError) as error:
         sys.exit(f"jepascope: {error}")
 
@@ -40,6 +44,15 @@ def _parser() -> argparse.ArgumentParser:
         "--on", default="default", help="where: a folder under profiles/, e.g. slurm (default: %(default)s)"
     )
     run.set_defaults(action=_run)
+
+    train = commands.add_parser(
+        "train", help="train one arm by hand, beside the book: runs/<profile>/<seed>/train_<arm>"
+    )
+    train.add_argument("--profile", default="synthetic")
+    train.add_argument("--arm", choices=ARMS, help="default: the profile's training.arm")
+    train.add_argument("--seed", type=int, default=0)
+    train.add_argument("--set", action="append", default=[], metavar="SECTION.NAME=VALUE", help="change a parameter")
+    train.set_defaults(action=_train)
 
     build = commands.add_parser("build", help="render the executed chapters to _build/html")
     build.add_argument("--profile", default="synthetic")
@@ -93,6 +106,23 @@ def _run(options: argparse.Namespace) -> None:
     run_all(options.profile, options.seeds, options.jobs, options.on)
 
 
+def _train(options: argparse.Namespace) -> None:
+    from jepascope.book.chapter import run_folder
+    from jepascope.steps import run_step
+    from jepascope.store import read_table
+    from jepascope.training.loop import train
+
+    changes = _changes(options.set)
+    if options.arm:
+        changes.setdefault("training", {})["arm"] = options.arm
+    profile = load_profile(options.profile, changes, options.seed)
+    folder = run_folder(profile.profile, f"train_{profile.training.arm}", options.seed)
+    run_step(folder, train, _extraction(profile) / "encounters", profile.model, profile.training, options.seed)
+    last = read_table(folder / "history.parquet").iloc[-1]
+    shown = ("skill_over_mean", "skill_over_persistence", "rankme_z", "within_patient_share_z", "mismatch")
+    print(f"{folder}: " + ", ".join(f"{name} {last[name]:.3f}" for name in shown))
+
+
 def _build(options: argparse.Namespace) -> None:
     from jepascope.book.build import build
 
@@ -133,17 +163,23 @@ def _fetch_demo(options: argparse.Namespace) -> None:
 
 
 def _to_meds(options: argparse.Namespace) -> None:
-    from jepascope.book.chapter import is_current, run_folder
-    from jepascope.book.notebooks import read_book
     from jepascope.pipeline.meds import export_meds
 
     profile = load_profile(options.profile)
+    export_meds(_extraction(profile), profile, options.out)
+
+
+def _extraction(profile: Profile) -> Path:
+    """The folder of the profile's extraction. Raises RuntimeError when sources or parameters have moved since."""
+    from jepascope.book.chapter import is_current, run_folder
+    from jepascope.book.notebooks import read_book
+
     chapter = read_book().find("01_extraction")
     if not is_current(chapter, profile, None):
         raise RuntimeError(
             f"the extraction is not up to date: run `jepascope run 01 --profile {profile.profile}` first"
         )
-    export_meds(run_folder(profile.profile, chapter.name, None), profile, options.out)
+    return run_folder(profile.profile, chapter.name, None)
 
 
 def _from_meds(options: argparse.Namespace) -> None:

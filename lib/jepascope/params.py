@@ -10,7 +10,7 @@ import difflib
 import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
@@ -109,9 +109,14 @@ class Model(Section):
         return self
 
 
-class Training(Section):
-    """The stop-gradient JEPA's optimisation."""
+ArmName = Literal["stop_gradient", "ema", "both_sides", "sigreg", "curriculum"]
+ARMS = get_args(ArmName)
 
+
+class Training(Section):
+    """The JEPA's optimisation."""
+
+    arm: ArmName = Field("stop_gradient", description="what the prediction is held against, and what prevents collapse")
     epochs: Positive = 15
     batch_patients: Positive = 128
     learning_rate: float = Field(4e-3, gt=0, le=1, description="peak, of context and predictor")
@@ -121,14 +126,29 @@ class Training(Section):
     invariance: float = Field(25.0, ge=0, description="VICReg weights, Bardes et al. 2022")
     variance: float = Field(25.0, ge=0)
     covariance: float = Field(1.0, ge=0)
+    momentum: float = Field(0.996, ge=0, le=1, description="of the target encoder's copy at the start; ends at 1")
+    sigreg_weight: Share = Field(0.05, description="λ of SIGReg, Balestriero & LeCun 2025")
+    sigreg_slices: Positive = Field(256, description="random directions a step")
     gradient_clip: float = Field(1.0, gt=0)
     checkpoint_every: Positive = Field(100, description="steps")
-    min_rank: float = Field(2.0, ge=1, description="RankMe of z under which the run stops")
+    min_rank: float = Field(2.0, ge=1, description="RankMe, or effective rank, of z under which the run stops")
+    min_std: float = Field(
+        0.01, ge=0, description="mean spread of z's dimensions under which the run stops; 1 is aimed at"
+    )
     min_within_patient: Share = Field(
         0.02, description="share of z's variance within patients under which the run stops"
     )
     threads: Positive = Field(1, description="two spinning threads are slower than one on a shared machine")
     device: Literal["cpu", "cuda"] = "cpu"
+    precision: Literal["fp32", "bf16"] = Field("fp32", description="bf16: of the model's passes; losses stay fp32")
+    compile: bool = Field(False, description="compile the transformer blocks: pays off on a GPU")
+    processes: Positive = Field(1, description="GPUs (or CPU processes) that share each batch, on one machine")
+
+
+class Arms(Section):
+    """The arms trained side by side, for a comparison: shorter than the model that is opened, and all equally long."""
+
+    epochs: int = Field(8, ge=4, description="at least one for each phase of the curriculum")
 
 
 class Statistics(Section):
@@ -140,6 +160,19 @@ class Statistics(Section):
     folds: int = Field(5, ge=2, description="patient-grouped folds")
     min_patients: Positive = Field(20, description="fewer, and a result is 'not computable here'")
     min_carriers: Positive = Field(5, description="patients with, and without, a label; fewer: 'not computable here'")
+
+
+class Prediction(Section):
+    """The prediction chapter: which outcomes, and how much every model may try."""
+
+    tasks: list[str] = Field([], description="label columns of the encounters; none stands for all of them")
+    budget: Positive = Field(4, description="settings that each model may compare on validation patients")
+    trees: Positive = Field(100, description="of XGBoost")
+    supervised_epochs: Positive = Field(8, description="of the supervised transformer; read at `budget` of them")
+    supervised_rate: float = Field(1e-3, gt=0, le=1, description="its peak learning rate")
+    label_shares: list[Annotated[float, Field(gt=0, lt=1)]] = Field(
+        [0.01, 0.05, 0.1, 0.5], description="shares of training patients whose labels are given; all is always added"
+    )
 
 
 class Sae(Section):
@@ -157,6 +190,15 @@ class Sae(Section):
         if self.active >= self.features:
             raise ValueError(f"sae.active ({self.active}) must be smaller than sae.features ({self.features})")
         return self
+
+
+class Rollout(Section):
+    """How far predictions are rolled out, and what encounters are matched on when they are compared."""
+
+    horizon: int = Field(4, ge=2, le=12, description="H encounters ahead; only targets with H before them count")
+    distractors: Positive = Field(50, description="matched encounters the true next one is sought among")
+    gap_strata: Positive = Field(8, description="quantiles of the gap, within which encounters are alike")
+    length_strata: Positive = Field(4, description="quantiles of k, within which encounters are alike")
 
 
 class Map(Section):
@@ -177,8 +219,11 @@ class Profile(Section):
     extraction: Extraction = Extraction()
     model: Model = Model()
     training: Training = Training()
+    arms: Arms = Arms()
     statistics: Statistics = Statistics()
+    prediction: Prediction = Prediction()
     sae: Sae = Sae()
+    rollout: Rollout = Rollout()
     map: Map = Map()
 
     @field_validator("seeds")

@@ -20,7 +20,7 @@ from pydantic import BaseModel
 from safetensors import safe_open
 
 from jepascope.closure import code_fingerprint, text_of
-from jepascope.store import TIERS, StoreError, fingerprint, read_json, sha256, write_json
+from jepascope.store import LOG, TIERS, StoreError, fingerprint, read_json, sha256, write_json
 
 SIDECAR = "step.json"
 
@@ -51,7 +51,8 @@ def run_step(folder: Path, function: Callable[..., str | None], *arguments: Any)
         unfinished.unlink()
     started = time.monotonic()
     tier = _tier(function(work, *arguments), arguments, folder)
-    files = {str(file.relative_to(work)): _file_facts(file) for file in sorted(work.rglob("*")) if file.is_file()}
+    made = [file for file in sorted(work.rglob("*")) if file.is_file() and LOG not in file.relative_to(work).parts]
+    files = {str(file.relative_to(work)): _file_facts(file) for file in made}
     sidecar = {
         "function": f"{function.__module__}.{function.__qualname__}",
         "key": key,

@@ -14,6 +14,7 @@ import numpy as np
 import pandas as pd
 from safetensors.numpy import load_file, save_file
 
+LOG = "log"  # a folder within a step's, for looking at while it runs: no part of what the step made
 TIERS = ("synthetic", "demo", "credentialed")
 T = TypeVar("T")
 

@@ -36,9 +36,9 @@ def test_a_checkpoint_restores_weights_moments_and_position(tmp_path):
 
     step(0)
     step(0)
-    progress = Progress(epoch=3, step=7, loss_sums=(0.1, 0.2, 1 / 3, 4.0))
-    save_checkpoint(tmp_path / "checkpoint.safetensors", models[0], optimisers[0], progress)
-    assert load_checkpoint(tmp_path / "checkpoint.safetensors", models[1], optimisers[1]) == progress
+    progress = Progress(epoch=3, step=7, loss_sums={"total": 0.1, "variance": 1 / 3})
+    save_checkpoint(tmp_path / "checkpoint.safetensors", {"model": models[0]}, optimisers[0], progress)
+    assert load_checkpoint(tmp_path / "checkpoint.safetensors", {"model": models[1]}, optimisers[1]) == progress
     step(0)
     step(1)
     assert torch.equal(models[0].weight, models[1].weight)
@@ -46,4 +46,4 @@ def test_a_checkpoint_restores_weights_moments_and_position(tmp_path):
 
 def test_no_checkpoint_means_the_beginning(tmp_path):
     model = torch.nn.Linear(1, 1)
-    assert load_checkpoint(tmp_path / "none", model, torch.optim.AdamW(model.parameters())) == Progress()
+    assert load_checkpoint(tmp_path / "none", {"model": model}, torch.optim.AdamW(model.parameters())) == Progress()

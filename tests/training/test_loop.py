@@ -46,19 +46,19 @@ def test_a_killed_and_resumed_run_gives_the_bits_of_an_unkilled_one(tmp_path, to
     unkilled = run(tmp_path / "unkilled", toy_folder)
     take_step = loop.take_step
 
-    def take_step_until_killed(run, patients, done, where):
+    def take_step_until_killed(run, stretch, patients, done, where):
         if done == killed_at:
             raise KilledError
-        return take_step(run, patients, done, where)
+        return take_step(run, stretch, patients, done, where)
 
     monkeypatch.setattr(loop, "take_step", take_step_until_killed)
     with pytest.raises(KilledError):
         run(tmp_path / "killed", toy_folder)
     steps = []
 
-    def take_and_note_step(run, patients, done, where):
+    def take_and_note_step(run, stretch, patients, done, where):
         steps.append(done)
-        return take_step(run, patients, done, where)
+        return take_step(run, stretch, patients, done, where)
 
     monkeypatch.setattr(loop, "take_step", take_and_note_step)
     assert equal(run(tmp_path / "killed", toy_folder), unkilled)
@@ -102,7 +102,13 @@ def test_weights_do_not_depend_on_validation_and_test_patients(tmp_path, toy, to
 
 
 def test_finished_folder_holds_weights_config_and_history_only(toy_model_folder):
-    assert {f.name for f in toy_model_folder.iterdir()} == {"model.safetensors", "model.json", "history.parquet"}
+    assert {f.name for f in toy_model_folder.iterdir()} == {
+        "model.safetensors",
+        "model.json",
+        "teacher.safetensors",
+        "history.parquet",
+        "log",
+    }
     history = read_table(toy_model_folder / "history.parquet")
     assert history["epoch"].tolist() == [0, 1, 2, 3]
     for name in ("z", "c", "z_hat", "e"):

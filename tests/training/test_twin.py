@@ -58,7 +58,7 @@ def test_fitting_its_predictor_leaves_the_twins_encoder_untouched(twin_folder, t
 
 def test_fitting_the_twins_predictor_lowers_its_error(twin_folder):
     history = read_table(twin_folder / "history.parquet")
-    assert history["train_invariance"].iloc[-1] < 0.95 * history["train_invariance"].iloc[0]
+    assert history["train_prediction"].iloc[-1] < 0.95 * history["train_prediction"].iloc[0]
     assert history["skill_over_mean"].iloc[-1] > history["skill_over_mean"].iloc[0] + 0.02
     assert history["rankme_z"].nunique() == 1  # z never moves
 
@@ -67,7 +67,7 @@ def test_the_twins_predictor_is_that_of_its_best_epoch_on_validation_patients(to
     """Trained far too long it overfits; what it leaves must be as good as its best epoch."""
     training = params.Training(epochs=40, batch_patients=24, learning_rate=2e-2)
     train_twin(tmp_path, toy_folder, TINY_MODEL, training, seed=0)
-    history = read_table(tmp_path / "history.parquet")["validation_invariance"]
+    history = read_table(tmp_path / "history.parquet")["validation_prediction"]
     assert history.iloc[-1] > 1.02 * history.min()  # or the toy doesn't overfit and this test says nothing
     made = embed(load_model(tmp_path), toy)
     held_out = (toy.index["split"] == "validation").to_numpy()[made.target_rows]

@@ -1,14 +1,13 @@
-"""Objectives: one term, one function, one equation."""
+"""Objectives: one term, one function, one equation; then the few sums of terms that arms train with."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from itertools import accumulate
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
-
-from jepascope.models.jepa import JEPAOutput
 
 
 class Weights(NamedTuple):
@@ -19,25 +18,58 @@ class Weights(NamedTuple):
     covariance: float = 1.0
 
 
-class Losses(NamedTuple):
-    """The unweighted terms and their weighted total, scalars."""
+class Prediction(NamedTuple):
+    """Predictions of M encounters, and which encounters they are of."""
 
-    total: Tensor
-    invariance: Tensor
-    variance: Tensor
-    covariance: Tensor
+    z_hat: Tensor  # [M, D]
+    rows: Tensor  # int64 [M]
 
 
-Objective = Callable[[JEPAOutput], Losses]  # what a training arm is
+class Pass(NamedTuple):
+    """What one pass over a batch leaves for an objective to judge."""
+
+    z: Tensor  # [N, D], carrying gradient
+    c: Tensor  # [N, D]
+    target: Tensor  # [N, D], what predictions are held against: z itself, z detached, or another network's z
+    predictions: tuple[Prediction, ...]  # from one encounter ahead, from two, …
+    step: int  # how many steps came before: what is drawn at random is drawn by it
 
 
-def invariance(z_hat: Tensor, target: Tensor) -> Tensor:
+def join(passes: list[Pass]) -> Pass:
+    """Lay passes over parts of a batch together as one, because variance and covariance are of the whole batch."""
+    starts = [0, *accumulate(len(part.z) for part in passes)]
+    predictions = tuple(
+        Prediction(
+            torch.cat([made.z_hat for made in ahead]),
+            torch.cat([made.rows + start for made, start in zip(ahead, starts, strict=False)]),
+        )
+        for ahead in zip(*(part.predictions for part in passes), strict=True)
+    )
+    z, c, target = (torch.cat(parts) for parts in zip(*(part[:3] for part in passes), strict=True))
+    return Pass(z, c, target, predictions, passes[0].step)
+
+
+Losses = dict[str, Tensor]  # the unweighted terms by name, scalars, and their weighted sum, "total"
+Objective = Callable[[Pass], Losses]
+Distance = Callable[[Tensor, Tensor], Tensor]
+
+
+def squared_distance(z_hat: Tensor, target: Tensor) -> Tensor:
     """Mean squared prediction error, 1/(M D) Σ_m ‖ẑ_m − z_m‖², for ẑ and target [M, D]; 0 when there is no pair.
 
     The mean runs over D too, as in the authors' code, to which the weights 25 / 25 / 1 belong.
     Source: Bardes, Ponce & LeCun 2022 (VICReg), eq. 5.
     """
     return (z_hat - target).square().sum() / max(z_hat.numel(), 1)
+
+
+def absolute_distance(z_hat: Tensor, target: Tensor) -> Tensor:
+    """Mean absolute prediction error, 1/(M D) Σ_m ‖ẑ_m − z_m‖₁, for ẑ and target [M, D]; 0 when there is no pair.
+
+    Its minimiser is the median, so a rare large change moves a prediction less than under the squared distance.
+    Source: the latent loss of V-JEPA (Bardes et al. 2024) and of Clin-JEPA (Yang et al. 2026).
+    """
+    return (z_hat - target).abs().sum() / max(z_hat.numel(), 1)
 
 
 def variance(z: Tensor, gamma: float = 1.0, epsilon: float = 1e-4) -> Tensor:
@@ -62,17 +94,53 @@ def covariance(z: Tensor) -> Tensor:
     return (C.square().sum() - C.diagonal().square().sum()) / z.shape[1]
 
 
-def stop_gradient_vicreg(output: JEPAOutput, weights: Weights) -> Losses:
-    """The arm that interpretability rests on: the target is the same weights' z, detached.
+def gaussianity(z: Tensor, directions: Tensor, knots: int = 17, reach: float = 5.0) -> Tensor:
+    """SIGReg: how far z [N, D] is from a standard normal along unit directions [D, S]; a scalar, 0 at the limit.
 
-    L = λ_i · invariance(ẑ, sg[z]) + λ_v · variance(z) + λ_c · covariance(z). The regularisers act on the z that
-    carries gradient, of all encounters in the batch: were z made under no_grad, they would be silent.
+    The mean over directions u of the Epps–Pulley statistic N ∫ |φ_u(t) − e^{−t²/2}|² e^{−t²/2} dt, where
+    φ_u(t) = 1/N Σ_n exp(i t uᵀz_n) is the empirical characteristic function; by the trapezoid rule on `knots` points of
+    [−reach, reach]. A distribution that is normal in every direction is normal (Cramér & Wold).
+    Source: Balestriero & LeCun 2025 (LeJEPA), with its 17 knots on [−5, 5].
     """
-    return vicreg(output.z_hat, output.z.detach()[output.target_rows], output.z, weights)
+    t = torch.linspace(-reach, reach, knots, device=z.device, dtype=z.dtype)
+    normal = torch.exp(-t.square() / 2)  # both the characteristic function aimed at and the window
+    angle = (z @ directions)[:, :, None] * t  # [N, S, knots]
+    gap = (angle.cos().mean(dim=0) - normal).square() + angle.sin().mean(dim=0).square()  # [S, knots]
+    return len(z) * torch.trapezoid(gap * normal, t, dim=1).mean()
 
 
-def vicreg(z_hat: Tensor, target: Tensor, z: Tensor, weights: Weights) -> Losses:
-    """Weigh and add the three terms, for any choice of target [M, D] and of regularised embedding z [N, D]."""
-    terms = (invariance(z_hat, target), variance(z), covariance(z))
-    total = sum((w * term for w, term in zip(weights, terms, strict=True)), torch.zeros_like(terms[0]))
-    return Losses(total, *terms)
+def random_directions(width: int, slices: int, seed: int) -> Tensor:
+    """Draw unit vectors [D, S], uniform on the sphere, as a function of `seed` alone: a resumed run draws the same."""
+    u = torch.randn(width, slices, generator=torch.Generator().manual_seed(seed))
+    return u / u.norm(dim=0)
+
+
+def prediction_error(seen: Pass, distance: Distance) -> Tensor:
+    """Mean, over how far ahead is predicted, of the distance of ẑ to its target; a scalar."""
+    errors = [distance(made.z_hat, seen.target[made.rows]) for made in seen.predictions]
+    return torch.stack(errors).mean()
+
+
+def vicreg(seen: Pass, weights: Weights, distance: Distance = squared_distance) -> Losses:
+    """L = λ · prediction error + μ · variance(z) + ν · covariance(z).
+
+    The regularisers act on the z that carries gradient, of all encounters in the batch: were z made under no_grad,
+    they would be silent.
+    """
+    terms = {"prediction": prediction_error(seen, distance), "variance": variance(seen.z)}
+    terms["covariance"] = covariance(seen.z)
+    total = sum((w * term for w, term in zip(weights, terms.values(), strict=True)), torch.zeros_like(seen.z[0, 0]))
+    return {"total": total, **terms}
+
+
+def sigreg(seen: Pass, weight: float, slices: int) -> Losses:
+    """L = (1 − λ) · prediction error + λ · SIGReg(z), in directions drawn anew each step.
+
+    Source: Balestriero & LeCun 2025, with λ = 0.05 and no stop-gradient.
+    """
+    directions = random_directions(seen.z.shape[1], slices, seen.step).to(seen.z)
+    terms = {
+        "prediction": prediction_error(seen, squared_distance),
+        "gaussianity": gaussianity(seen.z, directions),
+    }
+    return {"total": (1 - weight) * terms["prediction"] + weight * terms["gaussianity"], **terms}

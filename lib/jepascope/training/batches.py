@@ -77,5 +77,15 @@ def infer(model: nn.Module, cohort: Batch, patients: np.ndarray, size: int = 256
     return JEPAOutput(*(torch.cat(parts).cpu() for parts in zip(*outputs, strict=True)))
 
 
+@torch.no_grad()
+def encode(encoder: nn.Module, cohort: Batch, patients: np.ndarray, size: int = 256) -> Tensor:
+    """Run an encoder alone over patients (positions, in order): z [N, D] on the CPU, chunk by chunk as `infer` does."""
+    pieces = []
+    for start in range(0, len(patients), size):
+        batch = select(cohort, torch.from_numpy(patients[start : start + size]).to(cohort.first.device))
+        pieces.append(encoder(batch.tokens, batch.offsets).cpu())
+    return torch.cat(pieces)
+
+
 def _offsets(lengths: Tensor) -> Tensor:
     return torch.cat([lengths.new_zeros(1), lengths.cumsum(0)])

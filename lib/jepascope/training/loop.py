@@ -1,37 +1,37 @@
-"""The training loop: one for every arm. An arm is an objective; what is frozen simply asks for no gradient."""
+"""The training loop: one for every arm. An arm says what is minimised; what stands still asks for no gradient."""
 
 from __future__ import annotations
 
+import copy
 import math
 import shutil
-from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-import pandas as pd
 import torch
 from torch import nn
 
 from jepascope import params
 from jepascope.cohort import encounters as cohort_encounters
 from jepascope.cohort.encounters import Encounters
+from jepascope.models.encoder import Block
 from jepascope.models.jepa import JEPA, Batch
-from jepascope.models.objectives import Losses, Objective, Weights, stop_gradient_vicreg
 from jepascope.progress import with_bar
-from jepascope.store import read_table, write_table
+from jepascope.training import distributed
+from jepascope.training.arms import Arm, Phase, follow, look, make_arm, momentum_at, phase_ends
 from jepascope.training.batches import epoch_batches, pack, patients_of, select
 from jepascope.training.checkpoint import Progress, load_checkpoint, load_weights, save_checkpoint, save_model
+from jepascope.training.history import History
 from jepascope.training.initial import new_model
 from jepascope.training.watch import check_gates, watch
 
 CHECKPOINT = "checkpoint.safetensors"
 BEST = "best"
-HISTORY = "history.parquet"
 
 
 class TrainingError(RuntimeError):
-    """The loss or its gradient is not finite; the message names the batch."""
+    """A step can't be taken; the message names the batch and the parameter to change."""
 
 
 class Run(NamedTuple):
@@ -39,106 +39,134 @@ class Run(NamedTuple):
 
     checkpoint: Path
     model: JEPA
-    objective: Objective
+    teacher: nn.Module  # whose z the momentum target is; the encoder itself where the arm has no copy
+    arm: Arm
     optimiser: torch.optim.Optimizer
     cohort: Batch
-    total_steps: int
+    steps: int  # an epoch
     training: params.Training
+
+    @property
+    def modules(self) -> dict[str, nn.Module]:
+        """What a checkpoint holds."""
+        return {"model": self.model, "teacher": self.teacher}
+
+
+class Stretch(NamedTuple):
+    """A phase, in epochs from `start` up to and without `end`."""
+
+    phase: Phase
+    start: int
+    end: int
 
 
 def train(
     folder: Path, encounters: Path, model_params: params.Model, training_params: params.Training, seed: int
 ) -> None:
-    """Train the stop-gradient JEPA: a step that resumes from what a killed attempt left in `folder`.
+    """Train a JEPA under the arm of `training_params`: a step that resumes from what a killed attempt left in `folder`.
 
-    `encounters` is the folder of an extraction. Leaves model.safetensors, model.json and history.parquet.
-    Raises TrainingError when the loss is not finite, CollapseError when a gate closes.
+    `encounters` is the folder of an extraction. Leaves model.safetensors, model.json, teacher.safetensors (the target
+    encoder; the same weights where target and representation are one) and history.parquet.
+    Raises TrainingError when a step can't be taken, CollapseError when a gate closes.
     """
+    if training_params.processes > distributed.world():
+        distributed.launch(folder, encounters, model_params, training_params, seed)
+        return
     cohort = cohort_encounters.load(encounters)
     model = new_model(len(cohort.vocabulary), model_params, seed)
-    weights = Weights(training_params.invariance, training_params.variance, training_params.covariance)
-    fit(folder, cohort, model, partial(stop_gradient_vicreg, weights=weights), training_params, seed)
-    finish(folder, model)
+    teacher = fit(folder, cohort, model, make_arm(training_params), training_params, seed)
+    if distributed.rank() == 0:
+        finish(folder, model, teacher)
 
 
 def fit(
     folder: Path,
     encounters: Encounters,
     model: JEPA,
-    objective: Objective,
+    arm: Arm,
     training: params.Training,
     seed: int,
     keep_best: bool = False,
-) -> None:
-    """Fit what asks for gradient in `model` to the objective on train patients, watching on validation patients.
+) -> nn.Module:
+    """Fit what asks for gradient in `model` on train patients, watching on validation patients; return the teacher.
 
     Deterministic per seed, and bit-equal on a CPU whether killed and resumed or not. Writes history.parquet (a row an
     epoch) and, every `checkpoint_every` steps, a checkpoint into `folder`. With `keep_best` the model ends with the
     weights of its best epoch on validation patients: right only where the target stands still.
     """
-    torch.set_num_threads(training.threads)
-    model.to(training.device)
-    cohort = pack(encounters).to(training.device)
-    train_patients, validation_patients = (patients_of(encounters, split) for split in ("train", "validation"))
-    optimiser = make_optimiser(model, training)
-    progress = load_checkpoint(folder / CHECKPOINT, model, optimiser)
-    stored = read_table(folder / HISTORY) if progress.epoch else pd.DataFrame()
-    history: list[Any] = stored.to_dict("records")[: progress.epoch]
-    total_steps = training.epochs * math.ceil(len(train_patients) / training.batch_patients)
-    run = Run(folder / CHECKPOINT, model, objective, optimiser, cohort, total_steps, training)
-
+    run, validation, train_patients = _prepare(folder, encounters, model, arm, training)
+    progress = load_checkpoint(run.checkpoint, run.modules, run.optimiser)
+    history = History(folder, progress.epoch, writes=distributed.rank() == 0)
     left = range(progress.epoch, training.epochs)
     for epoch in with_bar(left, "training, epochs", total=training.epochs, initial=progress.epoch):
+        stretch = stretch_of(arm, epoch, training.epochs)
+        model.encoder.requires_grad_(stretch.phase.encoder_moves)
         batches = epoch_batches(train_patients, training.batch_patients, seed, epoch)
-        progress = run_epoch(run, batches, progress)
-        means = (np.array(progress.loss_sums) / len(batches)).tolist()
-        record: dict[str, float] = {"epoch": epoch, "step": (epoch + 1) * len(batches)}
-        record |= {f"train_{term}": mean for term, mean in zip(Losses._fields, means, strict=True)}
-        record |= watch(model, objective, cohort, train_patients, validation_patients)
-        history.append(record)
-        if keep_best and record["validation_total"] <= min(past["validation_total"] for past in history):
+        progress = run_epoch(run, stretch, batches, progress)
+        record: dict[str, Any] = {"epoch": epoch, "step": (epoch + 1) * len(batches), "phase": stretch.phase.name}
+        record |= {f"train_{term}": total / len(batches) for term, total in progress.loss_sums.items()}
+        record |= watch(model, run.teacher, arm, stretch.phase, run.cohort, train_patients, validation)
+        history.add(record)
+        if keep_best and record["validation_total"] <= min(past["validation_total"] for past in history.rows):
             save_model(folder / BEST, model)
-        write_table(folder / HISTORY, pd.DataFrame(history))
-        if record["step"] > training.warmup_share * total_steps:
+        if record["step"] > training.warmup_share * training.epochs * len(batches):
             check_gates(record, training)  # before the checkpoint, so that a resumed run meets the gate again
         progress = Progress(epoch + 1)
-        save_checkpoint(run.checkpoint, model, optimiser, progress)
+        _save(run, progress)
+    history.close()
     if keep_best:
         load_weights(folder / BEST, model)
-    model.to("cpu").eval()
+    model.requires_grad_(True).to("cpu").eval()
+    return run.teacher.to("cpu")
 
 
-def run_epoch(run: Run, batches: list[np.ndarray], progress: Progress) -> Progress:
+def run_epoch(run: Run, stretch: Stretch, batches: list[np.ndarray], progress: Progress) -> Progress:
     """Take the epoch's steps from `progress` on; return the progress at its end, with the epoch's summed losses."""
-    epoch, sums = progress.epoch, np.array(progress.loss_sums)
+    epoch, sums = progress.epoch, dict(progress.loss_sums)
     run.model.train()
     for step in range(progress.step, len(batches)):
         done = epoch * len(batches) + step
-        sums += take_step(run, batches[step], done, where=f"epoch {epoch}, step {step}")
-        progress = Progress(epoch, step + 1, tuple(sums.tolist()))
+        for term, value in take_step(run, stretch, batches[step], done, where=f"epoch {epoch}, step {step}").items():
+            sums[term] = sums.get(term, 0.0) + value
+        progress = Progress(epoch, step + 1, sums)
         if (done + 1) % run.training.checkpoint_every == 0:
-            save_checkpoint(run.checkpoint, run.model, run.optimiser, progress)
+            _save(run, progress)
     return progress
 
 
-def take_step(run: Run, patients: np.ndarray, done: int, where: str) -> list[float]:
+def take_step(run: Run, stretch: Stretch, patients: np.ndarray, done: int, where: str) -> dict[str, float]:
     """One gradient step on a batch of patients; returns the losses before it. Raises TrainingError, naming `where`."""
-    peak = run.training.learning_rate * schedule(done, run.total_steps, run.training.warmup_share)
+    training = run.training
+    step, steps = done - stretch.start * run.steps, (stretch.end - stretch.start) * run.steps
     for group in run.optimiser.param_groups:
-        group["lr"] = peak * group["rate"]
-    batch = select(run.cohort, torch.from_numpy(patients).to(run.training.device))
-    losses = run.objective(run.model(batch))
-    run.optimiser.zero_grad()
-    losses.total.backward()
-    norm = nn.utils.clip_grad_norm_(run.model.parameters(), run.training.gradient_clip).item()
-    values = torch.stack(losses).tolist()
-    if not math.isfinite(values[0] + norm):
+        group["lr"] = training.learning_rate * schedule(step, steps, training.warmup_share) * group["rate"]
+    mine = torch.from_numpy(distributed.my_share(patients)).to(training.device)
+    batch = select(run.cohort, mine)
+    try:
+        with torch.autocast(training.device, torch.bfloat16, enabled=training.precision == "bf16"):
+            seen = look(run.arm, stretch.phase, run.model, run.teacher, batch, done)
+        losses = run.arm.objective(distributed.whole(seen))
+        run.optimiser.zero_grad()
+        losses["total"].backward()
+    except RuntimeError as error:
+        if "memory" not in str(error):
+            raise
         raise TrainingError(
-            f"{where}: the loss is {values[0]} and its gradient's norm {norm}; lower training.learning_rate, "
+            f"{where}: out of memory on {training.device} with {len(batch.gap)} encounters and {len(batch.tokens)} "
+            f"tokens in the batch; lower training.batch_patients (now {training.batch_patients}) or model.width"
+        ) from error
+    distributed.sum_gradients(run.model.parameters())
+    norm = nn.utils.clip_grad_norm_(run.model.parameters(), training.gradient_clip)
+    *values, size = torch.stack([*losses.values(), norm]).tolist()
+    if not math.isfinite(values[0] + size):
+        raise TrainingError(
+            f"{where}: the loss is {values[0]} and its gradient's norm {size}; lower training.learning_rate, "
             "or look for a non-finite age or gap among the batch's encounters"
         )
     run.optimiser.step()
-    return values
+    if run.arm.has_momentum:
+        follow(run.teacher, run.model.encoder, momentum_at(done, training.epochs * run.steps, training.momentum))
+    return dict(zip(losses, values, strict=True))
 
 
 def schedule(step: int, total: int, warmup_share: float) -> float:
@@ -147,6 +175,13 @@ def schedule(step: int, total: int, warmup_share: float) -> float:
     if step < warmup:
         return (step + 1) / warmup
     return 0.5 * (1 + math.cos(math.pi * (step - warmup) / max(1, total - warmup)))
+
+
+def stretch_of(arm: Arm, epoch: int, epochs: int) -> Stretch:
+    """The phase that an epoch lies in, with its bounds."""
+    ends = phase_ends(arm, epochs)
+    i = next(i for i, end in enumerate(ends) if epoch < end)
+    return Stretch(arm.phases[i], ends[i - 1] if i else 0, ends[i])
 
 
 def make_optimiser(model: JEPA, training: params.Training) -> torch.optim.AdamW:
@@ -167,8 +202,33 @@ def make_optimiser(model: JEPA, training: params.Training) -> torch.optim.AdamW:
     return torch.optim.AdamW(groups, lr=training.learning_rate, fused=True)
 
 
-def finish(folder: Path, model: JEPA) -> None:
+def finish(folder: Path, model: JEPA, teacher: nn.Module) -> None:
     """Save the trained model and drop what only the fit needed."""
-    save_model(folder, model)
+    save_model(folder, model, teacher)
     (folder / CHECKPOINT).unlink(missing_ok=True)
     shutil.rmtree(folder / BEST, ignore_errors=True)
+
+
+def _prepare(
+    folder: Path, encounters: Encounters, model: JEPA, arm: Arm, training: params.Training
+) -> tuple[Run, np.ndarray, np.ndarray]:
+    """Put everything on the device; returns the run, the validation patients and the train patients."""
+    if training.device == "cuda" and not torch.cuda.is_available():
+        raise TrainingError("training.device is cuda and this machine has no CUDA device; set it to cpu, or go to one")
+    torch.set_num_threads(training.threads)
+    train_patients, validation = (patients_of(encounters, split) for split in ("train", "validation"))
+    model.to(training.device)
+    if training.compile:
+        for module in model.modules():
+            if isinstance(module, Block):
+                module.compile(dynamic=True)  # lengths differ from bucket to bucket
+    teacher = copy.deepcopy(model.encoder).requires_grad_(False) if arm.has_momentum else model.encoder
+    cohort = pack(encounters).to(training.device)
+    steps = math.ceil(len(train_patients) / training.batch_patients)
+    optimiser = make_optimiser(model, training)
+    return Run(folder / CHECKPOINT, model, teacher, arm, optimiser, cohort, steps, training), validation, train_patients
+
+
+def _save(run: Run, progress: Progress) -> None:
+    if distributed.rank() == 0:
+        save_checkpoint(run.checkpoint, run.modules, run.optimiser, progress)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +9,7 @@ from torch import Tensor, nn
 
 from jepascope import params
 from jepascope.cohort import encounters as cohort_encounters
-from jepascope.models.objectives import Weights, stop_gradient_vicreg
+from jepascope.training.arms import predictor_only
 from jepascope.training.batches import infer, pack
 from jepascope.training.initial import untrained_twin
 from jepascope.training.loop import finish, fit
@@ -46,11 +45,12 @@ def train_twin(
     packed = pack(cohort)
     table = Precomputed(infer(model, packed, np.arange(len(packed.first) - 1)).z)
     model.register_module("encoder", table)
-    prediction_error = partial(stop_gradient_vicreg, weights=Weights(training_params.invariance, 0.0, 0.0))
     rows = np.arange(len(cohort.index) + 1)
     one_token_each = cohort._replace(tokens=rows[:-1], offsets=rows)
     # The gates are for what training may destroy; this z was never trained.
-    ungated = training_params.model_copy(update={"min_rank": 1.0, "min_within_patient": 0.0})
-    fit(folder, one_token_each, model, prediction_error, ungated, seed, keep_best=True)
+    ungated = training_params.model_copy(
+        update={"min_rank": 1.0, "min_std": 0.0, "min_within_patient": 0.0, "processes": 1}
+    )
+    fit(folder, one_token_each, model, predictor_only(training_params), ungated, seed, keep_best=True)
     model.register_module("encoder", encoder)
-    finish(folder, model)
+    finish(folder, model, encoder)
