@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -10,11 +11,16 @@ from pathlib import Path
 
 import pytest
 
+from jepascope.book.notebooks import read_book
 from jepascope.params import project_root
 from jepascope.store import read_json, write_json
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("NUMBA_NUM_THREADS", "1")
+# Every claim's box, as the chapters' prose names them: claim -> chapter.
+CLAIMS = {
+    name: chapter.name for chapter in read_book().chapters for name in re.findall(r"```\{glue:md\} (\w+)", chapter.text)
+}
 DEMO = project_root().parent / "shared" / "mimic-iv-demo"
 
 

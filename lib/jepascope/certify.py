@@ -53,12 +53,12 @@ class Truth(NamedTuple):
 class ConceptProbes(NamedTuple):
     """What each space says about each concept, and each family of concepts with a joint interval.
 
-    `gains`: what training added to z, family by family, as the paired difference to the untrained twin.
+    `gains`: what training added, family by family, as paired differences to the untrained twin.
     """
 
     concepts: pd.DataFrame  # concept, dynamics, representation, value, low, high, null, ...
     families: pd.DataFrame  # dynamics, representation, concepts, value, low, high, null, null_low, null_high, ...
-    gains: pd.DataFrame  # dynamics, value, low, high, null, ...
+    gains: pd.DataFrame  # dynamics, name, value, low, high, null, ...
 
 
 class Certificate(NamedTuple):
@@ -100,12 +100,18 @@ def representations(objects: Objects, prefix: str = "") -> dict[str, np.ndarray]
 
 
 def concept_probes(
-    spaces: dict[str, np.ndarray], truth: Truth, index: pd.DataFrame, how: Inference, rng: np.random.Generator
+    spaces: dict[str, np.ndarray],
+    pairs: dict[str, tuple[str, str]],
+    truth: Truth,
+    index: pd.DataFrame,
+    how: Inference,
+    rng: np.random.Generator,
 ) -> ConceptProbes:
     """Probe every planted concept in every space, fitted on train and read on test patients.
 
     spaces: name -> [M, D]; truth and index hold the same M rows. Families are means over the concepts of one dynamics
-    that are computable in all spaces. Concepts too rare to compute keep their row, with the reason.
+    that are computable in all spaces; gains are the differences of `pairs`. Concepts too rare to compute keep their
+    row, with the reason.
     """
     patients = index["subject_id"].to_numpy()
     train, test = ((index["split"] == name).to_numpy() for name in ("train", "test"))
@@ -115,10 +121,19 @@ def concept_probes(
     table = found.table.rename(columns={"target": "concept"})
     table.insert(1, "dynamics", table["concept"].map(dynamics))
     labels = truth.states[list(targets)].to_numpy()[test]
-    kinds = dynamics[list(targets)].to_numpy()
-    families = family_means(found.scores, labels, kinds, patients[test], how, rng)
-    gains = training_gains(found.scores, labels, kinds, patients[test], how, rng)
-    return ConceptProbes(table, families, gains)
+    told = (labels, dynamics[list(targets)].to_numpy(), patients[test], how, rng)
+    return ConceptProbes(table, family_means(found.scores, *told), training_gains(found.scores, pairs, *told))
+
+
+def certify_arms(
+    arms: dict[str, Objects], twin: Objects, truth: Truth, how: Inference, rng: np.random.Generator
+) -> ConceptProbes:
+    """What each arm's z tells of the planted concepts, and adds to what the twin's tells, on rows with k >= 1."""
+    rows = twin.target_rows
+    spaces = {name: objects.z[rows] for name, objects in arms.items()} | {"untrained": twin.z[rows]}
+    pairs = {name: (name, "untrained") for name in arms}
+    targets = truth._replace(states=truth.states.iloc[rows], risk=truth.risk[rows])
+    return concept_probes(spaces, pairs, targets, twin.index.iloc[rows], how, rng)
 
 
 def family_means(
@@ -167,30 +182,35 @@ def family_means(
 
 def training_gains(
     scores: dict[str, np.ndarray],
+    pairs: dict[str, tuple[str, str]],
     labels: np.ndarray,
     dynamics: np.ndarray,
     patients: np.ndarray,
     how: Inference,
     rng: np.random.Generator,
 ) -> pd.DataFrame:
-    """Mean AUROC on z minus that on the twin's z, by dynamics: being read is no finding where the twin reads it too.
+    """Mean AUROC on one space minus that on another, by dynamics: being read is no finding where the twin reads it too.
 
-    Arguments as in `family_means`, with spaces "z" and "twin z". Columns dynamics, value, low, high, null, ...
+    Arguments as in `family_means`, and pairs: name -> (space, space to subtract). Columns dynamics, name, value, low,
+    high, null, ...; the same draws serve all pairs.
     """
-    ours, theirs = scores["z"], scores["twin z"]
-    computable = np.isfinite(ours).all(axis=0) & np.isfinite(theirs).all(axis=0)  # [C]
+    seed = int(rng.integers(2**63))
     records = []
-    for family in pd.unique(dynamics):
-        mine = computable & (dynamics == family)
-        arguments = (ours[:, mine], theirs[:, mine], labels[:, mine], patients, how, rng)
-        try:
-            estimate, null = mean_auroc_difference(*arguments), mean_auroc_difference_null(*arguments)
-        except NotComputable as reason:
-            records.append({"dynamics": family, "value": np.nan, "reason": str(reason)})
-            continue
-        nulls = {"null": null.value, "null_low": null.low, "null_high": null.high, "p": null.p}
-        records.append({"dynamics": family, **estimate._asdict(), **nulls, "reason": ""})
-    columns = ["dynamics", *Estimate._fields, "null", "null_low", "null_high", "p", "reason"]
+    for name, (one, other) in pairs.items():
+        ours, theirs = scores[one], scores[other]
+        computable = np.isfinite(ours).all(axis=0) & np.isfinite(theirs).all(axis=0)  # [C]
+        for family in pd.unique(dynamics):
+            mine = computable & (dynamics == family)
+            arguments = (ours[:, mine], theirs[:, mine], labels[:, mine], patients, how)
+            try:
+                estimate = mean_auroc_difference(*arguments, np.random.default_rng(seed))
+                null = mean_auroc_difference_null(*arguments, np.random.default_rng(seed))
+            except NotComputable as reason:
+                records.append({"dynamics": family, "name": name, "value": np.nan, "reason": str(reason)})
+                continue
+            nulls = {"null": null.value, "null_low": null.low, "null_high": null.high, "p": null.p}
+            records.append({"dynamics": family, "name": name, **estimate._asdict(), **nulls, "reason": ""})
+    columns = ["dynamics", "name", *Estimate._fields, "null", "null_low", "null_high", "p", "reason"]
     return pd.DataFrame(records).reindex(columns=columns)
 
 
@@ -281,7 +301,7 @@ def certify(
     rows = objects.target_rows  # [M], k >= 1
     targets = truth._replace(states=truth.states.iloc[rows], risk=truth.risk[rows])
     spaces = representations(objects) | representations(twin, "twin ")
-    probes = concept_probes(spaces, targets, objects.index.iloc[rows], how, rng)
+    probes = concept_probes(spaces, {"z": ("z", "twin z")}, targets, objects.index.iloc[rows], how, rng)
     train = (objects.index["split"] == "train").to_numpy()
     features = feature_sets(objects.z, twin.z, train, settings, seed)
     recovery = feature_recovery(features, truth, objects.index, how, rng)

@@ -108,10 +108,19 @@ class Chapter:
         finished = path.parent / RESULTS
         made = {RESULTS, *(Path(file).name for file in read_json(finished)["read"])} if finished.exists() else set()
         if name not in made or not path.exists():
-            command = f"jepascope run {other.name[:2]} --profile {self.params.profile}"
+            command = f"jepascope run {other.name.partition('_')[0]} --profile {self.params.profile}"
             raise StoreError(f"{path} is missing: `{command}{'' if chosen is None else f' --seed {chosen}'}` makes it")
         self._note(path)
         return path
+
+    def read_all(self) -> list[Path]:
+        """Find the results.json of every chapter that the header names, of all seeds: what a summary collects."""
+        book = read_book()
+        return [
+            self.read(name, seed=seed)
+            for name in self.source.reads
+            for seed in (self.seeds if book.find(name).per_seed else [None])
+        ]
 
     def open_test(self, encounters: Path) -> None:
         """Enter in the test-set ledger, before it happens, that this chapter looks at an extraction's test patients.

@@ -45,9 +45,9 @@ class Book(NamedTuple):
     chapters: tuple[ChapterSource, ...]
 
     def find(self, prefix: str) -> ChapterSource:
-        """Find a chapter by its name or the start of it: `05` is enough. Raises ChapterError if none or several."""
+        """Find a chapter by its number (`05`), its name, or the start of it. Raises ChapterError if none or several."""
         found = [chapter for chapter in self.chapters if chapter.name.startswith(prefix)]
-        exact = [chapter for chapter in found if chapter.name == prefix]
+        exact = [chapter for chapter in found if prefix in (chapter.name, chapter.name.partition("_")[0])]
         if len(exact or found) != 1:
             known = ", ".join(chapter.name for chapter in self.chapters)
             raise ChapterError(f"{prefix!r} names {len(found)} chapters; the chapters are: {known}")

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import html
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from jepascope.book.claims import collect, interval
+from jepascope.analysis.stats import Estimate
+from jepascope.book.claims import NotHere, collect, interval
 from jepascope.book.pages import verdict_badge
+from jepascope.params import ARMS
+from jepascope.store import read_json
 
 # What each label asks, in words; d counts days after the end of the episode.
 QUESTIONS = {
@@ -33,6 +36,16 @@ MAP_KINDS = {
     "combination": "several categories together",
     "ambiguous": "true alternatives: stays ICD-9",
     "unmapped": "no counterpart: stays ICD-9",
+}
+
+
+RECORDED_OF_ARMS = {
+    "mismatch": "mismatch",
+    "RankMe of z": "rankme",
+    "within patients": "within",
+    "over persistence": "persistence",
+    "groups (AUROC)": "reads",
+    "rank of e": "rank_e",
 }
 
 
@@ -133,6 +146,40 @@ def probes_of(table: pd.DataFrame, representation: str) -> pd.DataFrame:
 def not_computed(table: pd.DataFrame) -> str:
     """Name the probes that the data can't support; the reasons stand in the stored table."""
     return ", ".join(table.loc[table["value"].isna(), "target"].drop_duplicates()) or "none"
+
+
+def arms_table(ended: Mapping[str, Any], measured: Mapping[str, Mapping[str, Any]]) -> pd.DataFrame:
+    """One row an arm: readouts of its last epoch, then what was measured on test patients, with intervals.
+
+    ended: arm -> last row of its history; measured: column -> arm -> estimate. What isn't here says why.
+    """
+    readouts = {"RankMe of z": "rankme_z", "within patients": "within_patient_share_z", "rank of e": "effective_rank_e"}
+    rows = []
+    for arm, last in ended.items():
+        numbers = {title: last[column] for title, column in readouts.items()}
+        spelled = {title: str(v) if isinstance(v, NotHere) else f"{v:.2f}" for title, v in numbers.items()}
+        rows.append(
+            {"arm": arm.replace("_", " "), **spelled, **{t: interval(by_arm[arm]) for t, by_arm in measured.items()}}
+        )
+    return pd.DataFrame(rows)
+
+
+def arms_by_seed(results: Mapping[int, Path]) -> pd.DataFrame:
+    """What each seed's run of the arms recorded: a row an arm and seed, a column a measure."""
+    rows = []
+    for seed, file in results.items():
+        values = read_json(file)["values"]
+        for arm in ARMS:
+            cells = {title: _recorded(values[f"{key}_{arm}"]) for title, key in RECORDED_OF_ARMS.items()}
+            rows.append({"arm": arm.replace("_", " "), "seed": seed, **cells})
+    return pd.DataFrame(rows).sort_values("arm", kind="stable", ignore_index=True)
+
+
+def _recorded(value: Any) -> str:
+    """An estimate, a number or a reason of a results.json, as a table shows it."""
+    if isinstance(value, dict):
+        return interval(Estimate(**value))
+    return value if isinstance(value, str) else f"{value:.2f}"
 
 
 def claims_overview(results: Iterable[Path]) -> str:

@@ -11,7 +11,7 @@ import pandas as pd
 from jepascope import params
 from jepascope.analysis.sae import Settings
 from jepascope.analysis.stats import Estimate, Inference, NotComputable, Null
-from jepascope.certify import certify, load_truth
+from jepascope.certify import certify, certify_arms, load_truth
 from jepascope.objects import load_objects
 from jepascope.store import read_json, read_table, write_json, write_table
 
@@ -54,6 +54,24 @@ def certify_seed(
     write_table(folder / "recovery.parquet", certificate.recovery)
     write_table(folder / "recovered.parquet", certificate.recovered)
     write_json(folder / "oracle.json", certificate.oracle._asdict())
+
+
+def certify_arms_of_seed(
+    folder: Path, records: Path, twin: Path, statistics: params.Statistics, seed: int, *arms: str | Path
+) -> None:
+    """The step that holds several arms' z against the truth; arms are given as name, objects, name, objects, …."""
+    untrained = load_objects(twin)
+    named = {str(name): load_objects(Path(objects)) for name, objects in zip(arms[::2], arms[1::2], strict=True)}
+    truth = load_truth(records / "planted", untrained.index)
+    found = certify_arms(named, untrained, truth, Inference(**statistics.model_dump()), np.random.default_rng(seed))
+    write_table(folder / "gains.parquet", found.gains)
+    write_table(folder / "families.parquet", found.families)
+
+
+def arm_gains(folders: dict[int, Path]) -> pd.DataFrame:
+    """What training adds to the untrained z by arm, dynamics and seed: arm, dynamics, seed, value, low, high."""
+    tables = [read_table(folder / "gains.parquet").assign(seed=seed) for seed, folder in folders.items()]
+    return pd.concat(tables, ignore_index=True).rename(columns={"name": "arm"}).dropna(subset=["value"])
 
 
 def load_oracle(folder: Path) -> Estimate:

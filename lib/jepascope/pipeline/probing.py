@@ -1,4 +1,4 @@
-"""Probes of observable concepts on z, the untrained twin's z and raw codes."""
+"""Probes of observable concepts on z: of the trained model, of its untrained twin, of other arms; and on raw codes."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from jepascope.analysis.probes import probe_table
 from jepascope.analysis.stats import Inference, NotComputable
 from jepascope.cohort import encounters as cohort_encounters
 from jepascope.cohort.concepts import nuisances, psychiatric_groups
+from jepascope.cohort.encounters import Encounters
 from jepascope.cohort.features import bag_of_codes
 from jepascope.objects import load_objects
 from jepascope.store import read_table, read_tensors, write_table, write_tensors
@@ -22,26 +23,43 @@ from jepascope.store import read_table, read_tensors, write_table, write_tensors
 def probe_concepts(
     folder: Path, encounters: Path, trained: Path, twin: Path, statistics: params.Statistics, seed: int
 ) -> None:
-    """The step that probes encounters of the F-code subset: table.parquet, and scores for means over families.
+    """The step that probes z, the untrained twin's z and raw codes.
+
+    Leaves table.parquet and, for means over families, scores.
+    """
+    cohort = cohort_encounters.load(encounters)
+    z = load_objects(trained).z
+    train = (cohort.index["split"] == "train").to_numpy()
+    raw = principal_codes(bag_of_codes(cohort), train, z.shape[1], seed)
+    _probe(folder, cohort, {"z": z, "untrained z": load_objects(twin).z, "raw codes": raw}, statistics, seed)
+
+
+def probe_arms(
+    folder: Path, encounters: Path, twin: Path, statistics: params.Statistics, seed: int, *arms: str | Path
+) -> None:
+    """The step that probes z of several arms, given as name, objects, name, objects, …, and of the untrained twin."""
+    named = dict(zip(arms[::2], arms[1::2], strict=True))
+    spaces = {str(name): load_objects(Path(objects)).z for name, objects in named.items()}
+    spaces["untrained z"] = load_objects(twin).z
+    _probe(folder, cohort_encounters.load(encounters), spaces, statistics, seed)
+
+
+def _probe(
+    folder: Path, cohort: Encounters, spaces: dict[str, np.ndarray], statistics: params.Statistics, seed: int
+) -> None:
+    """Probe encounters of the F-code subset in every space [N, D].
 
     The subset is "an F code at ≤ k", so who is in it at k doesn't depend on what comes later.
     """
-    cohort = cohort_encounters.load(encounters)
     subset = cohort.index["f_code_so_far"].to_numpy(bool)
-    split = cohort.index["split"].to_numpy()
-    z = load_objects(trained).z
-    bag = bag_of_codes(cohort)
-    representations = {
-        "z": z[subset],
-        "untrained z": load_objects(twin).z[subset],
-        "raw codes": principal_codes(bag, split == "train", z.shape[1], seed)[subset],
-    }
+    split = cohort.index["split"].to_numpy()[subset]
     index = cohort.index[subset]
     groups, others = psychiatric_groups(index), nuisances(index)
-    train, test = split[subset] == "train", split[subset] == "test"
+    train, test = split == "train", split == "test"
     patients = index["subject_id"].to_numpy()
     how = Inference(**statistics.model_dump())
-    result = probe_table(representations, groups | others, patients, train, test, how, np.random.default_rng(seed))
+    members = {name: space[subset] for name, space in spaces.items()}
+    result = probe_table(members, groups | others, patients, train, test, how, np.random.default_rng(seed))
     table = result.table.assign(family=lambda frame: np.where(frame["target"].isin(groups), "psychiatric", "nuisance"))
     write_table(folder / "table.parquet", table)
     labels = np.stack(list((groups | others).values()), axis=1)[test]
@@ -76,3 +94,8 @@ def load_family(folder: Path, family: str) -> Family:
         raise NotComputable("no target could be computed on every representation")
     scores = {name.removeprefix("scores "): a[:, columns] for name, a in arrays.items() if name.startswith("scores ")}
     return Family(scores, arrays["labels"][:, columns].astype(bool), arrays["patients"])
+
+
+def scores_of(family: Family, name: str, objects: Path) -> np.ndarray:
+    """Held-out scores [N_test, Q] of one space; `objects` is what was probed, so that where it is missing this is."""
+    return family.scores[name]

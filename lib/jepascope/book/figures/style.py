@@ -20,6 +20,7 @@ OBJECT = {
     "raw codes": "#4D4D4D",
 }
 TRUTH = "#CC79A7"
+DYNAMICS = ("chronic", "drift", "cyclic", "episodic", "driven", "long_memory", "shock")  # from lasting to sudden
 NULL = "#B0B0B0"
 
 

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from jepascope.book.figures.style import OBJECT, mark_null, panels
+from jepascope.book.figures.style import DYNAMICS, OBJECT, mark_null, panels
 
 INK = "#333333"
 
@@ -37,8 +37,7 @@ def auroc_by_dynamics(families: pd.DataFrame) -> Figure:
 
     families: columns dynamics, object, seed, value, low, high.
     """
-    order = ["chronic", "drift", "cyclic", "episodic", "driven", "long_memory", "shock"]
-    names = [name for name in order if name in set(families["dynamics"])]
+    names = [name for name in DYNAMICS if name in set(families["dynamics"])]
     objects = [name for name in OBJECT if name in set(families["object"])]
     figure, (axes,) = panels(height=3.4)
     for offset, name in zip(np.linspace(-0.3, 0.3, len(objects)), objects, strict=True):
