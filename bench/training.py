@@ -162,7 +162,7 @@ def show_parts(cohort: Encounters, profile: params.Profile, steps: int) -> None:
 def show_gemm(ours: float, width: int, device: str) -> None:
     """Print the rates of matrix products here, and the share of them that the training reaches."""
     shapes = {
-        "of the MLP": (BUCKET_TOKENS, width, 2 * width),
+        "of the MLP": (BUCKET_TOKENS[device], width, 2 * width),
         "square": (4096,) * 3 if device == "cuda" else (768,) * 3,
     }
     for name, shape in shapes.items():

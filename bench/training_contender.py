@@ -58,7 +58,7 @@ def positions(way: str, batch: Batch) -> int:
     """Count the positions that the encoder computes in one pass, [CLS] and padding included."""
     if way == "packed":
         return sum(bucket.valid.shape[0] * (1 + bucket.valid.shape[1])
-                   for bucket in length_buckets(batch.offsets, BUCKET_TOKENS))  # fmt: skip
+                   for bucket in length_buckets(batch.offsets, BUCKET_TOKENS[batch.offsets.device.type]))  # fmt: skip
     longest = 1 + int(batch.offsets.diff().max())
     rows = len(batch.gap) if way == "encounters" else (len(batch.first) - 1) * int(batch.first.diff().max())
     return rows * longest

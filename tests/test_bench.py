@@ -237,8 +237,7 @@ def test_an_absent_encounter_is_a_row_only_where_patients_are_padded(toy_batch: 
 def test_positions_are_those_that_the_first_block_sees(
     way: str, toy_batch: Batch, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for module in (encoder, training_contender):
-        monkeypatch.setattr(module, "BUCKET_TOKENS", 64)
+    monkeypatch.setitem(encoder.BUCKET_TOKENS, "cpu", 64)
     model, seen = training_contender.in_the_way(way, new_model(120, SHAPE, seed=1)), []
     first = model.encoder.blocks[0] if way == "packed" else model.encoder.blocks.layers[0]
     first.register_forward_hook(lambda _, inputs, __: seen.append(inputs[0].shape[:2].numel()))

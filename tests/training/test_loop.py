@@ -1,5 +1,6 @@
 """Training resumes bit for bit, sees train patients only, stops when it should, and learns."""
 
+from functools import partialmethod
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +12,7 @@ from tests.fixtures_encounters import TINY_MODEL, toy_encounters
 from jepascope import params
 from jepascope.cohort import encounters as cohort_encounters
 from jepascope.cohort.encounters import Encounters
+from jepascope.models.encoder import Block
 from jepascope.store import read_table, read_tensors
 from jepascope.training import loop
 from jepascope.training.initial import new_model
@@ -190,3 +192,61 @@ def test_decay_spares_biases_and_norms_and_the_encoder_is_slower():
     rates = {id(p): group["rate"] for group in groups for p in group["params"]}
     assert {rates[id(p)] for p in model.encoder.parameters()} == {SHORT.encoder_rate}
     assert {rates[id(p)] for p in [*model.context.parameters(), *model.predictor.parameters()]} == {1.0}
+
+
+def test_a_profile_that_asks_for_a_gpu_where_there_is_none_is_refused_in_words(tmp_path, toy_folder, monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    with pytest.raises(TrainingError, match="no CUDA device is here: set it to cpu"):
+        run(tmp_path / "run", toy_folder, SHORT.model_copy(update={"device": "cuda"}))
+
+
+def test_out_of_memory_names_the_batch_and_the_parameter_to_lower(tmp_path, toy_folder, monkeypatch):
+    def full(*arguments):
+        raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB")
+
+    monkeypatch.setattr(loop, "look", full)
+    with pytest.raises(
+        TrainingError, match=r"epoch 0, step 0: out of memory on cpu with \d+ encounters .* lower training.batch"
+    ):
+        run(tmp_path / "run", toy_folder)
+
+
+def test_other_errors_of_torch_are_not_taken_for_want_of_memory(tmp_path, toy_folder, monkeypatch):
+    def broken(*arguments):
+        raise RuntimeError("shapes cannot be multiplied")
+
+    monkeypatch.setattr(loop, "look", broken)
+    with pytest.raises(RuntimeError, match="shapes cannot be multiplied"):
+        run(tmp_path / "run", toy_folder)
+
+
+def test_bfloat16_passes_train_a_model_near_the_one_of_single_precision(tmp_path, toy_folder):
+    weights = {p: run(tmp_path / p, toy_folder, SHORT.model_copy(update={"precision": p})) for p in ("fp32", "bf16")}
+    start = {name: t.numpy() for name, t in new_model(120, TINY_MODEL, seed=0).state_dict().items()}
+    for name, single in weights["fp32"].items():
+        moved = np.linalg.norm(single - start[name])
+        assert weights["bf16"][name].dtype == np.float32
+        assert np.linalg.norm(weights["bf16"][name] - single) <= 0.5 * moved + 1e-4, name
+    assert not equal(weights["fp32"], weights["bf16"])
+
+
+def test_a_compiled_run_computes_what_an_uncompiled_one_does(tmp_path, toy_folder, monkeypatch):
+    # Captured and differentiated as with the default backend, which would take two minutes here to emit its C++.
+    traced = partialmethod(torch.nn.Module.compile, backend="aot_eager")
+    monkeypatch.setattr(Block, "compile", traced, raising=False)
+    short = SHORT.model_copy(update={"epochs": 1})
+    plain = run(tmp_path / "plain", toy_folder, short)
+    compiled = run(tmp_path / "compiled", toy_folder, short.model_copy(update={"compile": True}))
+    for name in plain:
+        np.testing.assert_allclose(compiled[name], plain[name], rtol=1e-3, atol=1e-5)
+
+
+def test_scalars_are_logged_for_tensorboard_and_are_no_part_of_a_steps_content(tmp_path, toy_folder):
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    run(tmp_path / "run", toy_folder)
+    events = EventAccumulator(str(tmp_path / "run" / "log"))
+    events.Reload()
+    history = read_table(tmp_path / "run" / "history.parquet")
+    logged = [event.value for event in events.Scalars("rankme/rankme_z")]
+    np.testing.assert_allclose(logged, history["rankme_z"], rtol=1e-6)

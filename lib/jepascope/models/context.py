@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from jepascope.models.encoder import Block
 from jepascope.models.packing import length_buckets, unpack
 
-BUCKET_ENCOUNTERS = 1024
+BUCKET_ENCOUNTERS = {"cpu": 1024, "cuda": 16_384}
 
 
 def gap_feature(gap: Tensor) -> Tensor:
@@ -34,7 +34,7 @@ class Context(nn.Module):
         Returns c [N, D]. Padding comes after a patient's last encounter, where causality alone keeps it unseen.
         """
         x = self.input(torch.cat([z, gap_feature(gap)[:, None], age[:, None] / 50 - 1], dim=1))
-        buckets = length_buckets(first, BUCKET_ENCOUNTERS)
+        buckets = length_buckets(first, BUCKET_ENCOUNTERS[z.device.type])
         pieces = [self._read(x[b.elements])[b.valid] for b in buckets]
         return self.norm(unpack(pieces, [b.elements[b.valid] for b in buckets]))
 

@@ -8,7 +8,8 @@ from torch.nn.functional import pad, scaled_dot_product_attention
 from jepascope.models.packing import length_buckets, unpack
 
 CLS = 0  # token id of [CLS]; also what padding reads, where nothing looks
-BUCKET_TOKENS = 2048  # small enough that a bucket's activations stay in a CPU's cache
+# On a CPU small enough that a bucket's activations stay in its cache; on a GPU large enough to fill it.
+BUCKET_TOKENS = {"cpu": 2048, "cuda": 131_072}
 
 
 class Block(nn.Module):
@@ -63,7 +64,7 @@ class Encoder(nn.Module):
 
     def forward(self, tokens: Tensor, offsets: Tensor) -> Tensor:
         """Encode packed encounters: tokens int64 [T], offsets int64 [N + 1]. Returns z [N, D]."""
-        buckets = length_buckets(offsets, BUCKET_TOKENS)
+        buckets = length_buckets(offsets, BUCKET_TOKENS[tokens.device.type])
         pieces = [self.encode_padded(tokens[b.elements], b.valid) for b in buckets]
         return self.out(self.norm(unpack(pieces, [b.rows for b in buckets])))
 

@@ -21,7 +21,7 @@ def rollout(model: JEPA, batch: Batch, z: Tensor, horizon: int) -> tuple[Tensor,
     """
     features = torch.stack([gap_feature(batch.gap), batch.age / 50 - 1], dim=1)  # [N, 2]
     k = torch.arange(len(z), device=z.device) - batch.first[:-1].repeat_interleave(batch.first.diff())  # [N]
-    buckets = length_buckets(batch.first, BUCKET_ENCOUNTERS)
+    buckets = length_buckets(batch.first, BUCKET_ENCOUNTERS[z.device.type])
     streams = [z]
     for h in range(1, horizon + 1):
         c = _contexts(model.context, [torch.cat([s, features], dim=1) for s in streams], buckets)  # c_{j|j−h+1}

@@ -214,7 +214,9 @@ def _prepare(
 ) -> tuple[Run, np.ndarray, np.ndarray]:
     """Put everything on the device; returns the run, the validation patients and the train patients."""
     if training.device == "cuda" and not torch.cuda.is_available():
-        raise TrainingError("training.device is cuda and this machine has no CUDA device; set it to cpu, or go to one")
+        raise TrainingError(
+            "training.device is cuda and no CUDA device is here: set it to cpu in the profile's training"
+        )
     torch.set_num_threads(training.threads)
     train_patients, validation = (patients_of(encounters, split) for split in ("train", "validation"))
     model.to(training.device)
