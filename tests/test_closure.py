@@ -44,6 +44,16 @@ def test_the_fingerprint_moves_with_what_is_reached_and_with_nothing_else(packag
     assert closure.code_fingerprint("import jepascope.a") != before
 
 
+def test_a_module_left_out_of_the_fingerprint_moves_it_no_more_and_what_it_imports_still_does(package: Path) -> None:
+    before = closure.code_fingerprint("import jepascope.a", leave_out=("a.py",))
+    (package / "a.py").write_text("from jepascope.room import b\nx = 1")
+    closure.text_of.cache_clear()
+    assert closure.code_fingerprint("import jepascope.a", leave_out=("a.py",)) == before
+    (package / "room" / "c.py").write_text("x = 1")
+    closure.text_of.cache_clear()
+    assert closure.code_fingerprint("import jepascope.a", leave_out=("a.py",)) != before
+
+
 def test_the_library_has_no_relative_import_that_the_closure_would_miss() -> None:
     import ast
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import ast
 import functools
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from pathlib import Path
 
 PACKAGE = Path(__file__).parent
@@ -62,9 +62,10 @@ def closure(source: str) -> list[Path]:
     return sorted(found | queries)
 
 
-def code_fingerprint(source: str) -> str:
-    """Hash the source together with its closure."""
-    return _hash([source, *(text_of(file) for file in closure(source))])
+def code_fingerprint(source: str, leave_out: Collection[str] = ()) -> str:
+    """Hash the source together with its closure, but for modules (file names at the top) that enter a key otherwise."""
+    left_out = {PACKAGE / name for name in leave_out}
+    return _hash([source, *(text_of(file) for file in closure(source) if file not in left_out)])
 
 
 def _hash(texts: Iterable[str]) -> str:

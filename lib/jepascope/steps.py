@@ -35,7 +35,8 @@ def run_step(folder: Path, function: Callable[..., str | None], *arguments: Any)
     Raises StoreError when inputs of different data tiers are mixed or no tier is known.
     """
     described = [_describe(argument) for argument in arguments]
-    code = code_fingerprint(text_of(Path(str(sys.modules[function.__module__].__file__))))
+    source = text_of(Path(str(sys.modules[function.__module__].__file__)))
+    code = code_fingerprint(source, leave_out=("params.py",))  # parameters are in the key by value
     key = fingerprint([f"{function.__module__}.{function.__qualname__}", code, described])
     if is_current(folder, key):
         return folder
