@@ -43,8 +43,16 @@ def test_prediction_of_k_is_made_from_the_context_before_k_and_the_gap_to_k(mode
         torch.testing.assert_close(output.z_hat[row], expected)
 
 
+def test_nothing_is_normalised_over_a_batch_which_would_mix_patients_and_times(model):
+    kinds = (torch.nn.modules.batchnorm._BatchNorm, torch.nn.GroupNorm, torch.nn.modules.instancenorm._InstanceNorm)
+    assert not [module for module in model.modules() if isinstance(module, kinds)]
+    assert not list(model.buffers())  # no running statistics either
+
+
 @torch.no_grad()
-def test_replacing_the_future_leaves_the_past_bit_equal(model):
+@pytest.mark.parametrize("training", [False, True])
+def test_replacing_the_future_leaves_the_past_bit_equal(model, training):
+    model.train(training)
     batch = random_batch([4, 6, 1, 5])
     before = model(batch)
     for k in range(15):
