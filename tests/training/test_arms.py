@@ -77,13 +77,12 @@ def test_only_the_target_tells_stop_gradient_ema_and_both_sides_apart():
 def test_mismatch_is_exactly_zero_for_shared_weights_and_positive_for_a_momentum_copy(trained):
     for arm, folder in trained.items():
         history = read_table(folder / "history.parquet")
-        if arm == "ema":
-            assert (history["mismatch"] > 0).all()
-        elif arm != "curriculum":
-            assert (history["mismatch"] == 0).all()
+        apart = history["mismatch"] > 0
+        own_target = {"ema": [], "curriculum": [0, 4]}.get(arm, range(5))  # epochs whose target is the encoder itself
+        assert apart.tolist() == [epoch not in own_target for epoch in range(5)]
         online, teacher = load_model(folder).encoder, load_teacher(folder)
         same = all(torch.equal(p, q) for p, q in zip(online.parameters(), teacher.parameters(), strict=True))
-        assert same == (arm not in ("ema", "curriculum"))
+        assert same == (arm != "ema")  # the curriculum's copy is synchronised at the end
 
 
 def test_all_arms_train_one_architecture_from_one_start(trained):

@@ -47,7 +47,7 @@ def make_arm(training: params.Training) -> Arm:
 
     `curriculum` follows the five phases of Clin-JEPA (Yang et al. 2026), whose code is not public; the sizes of its
     phases, VICReg's regularisers in its loss (it began with a pretrained language model, we begin with nothing) and the
-    reading of each phase are ours. The hard sync is the moment at which the target becomes the encoder again.
+    reading of each phase are ours. The hard sync is the moment at which the copy becomes the encoder again.
     """
     weights = Weights(training.invariance, training.variance, training.covariance)
     match training.arm:

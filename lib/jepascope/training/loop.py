@@ -165,7 +165,10 @@ def take_step(run: Run, stretch: Stretch, patients: np.ndarray, done: int, where
         )
     run.optimiser.step()
     if run.arm.has_momentum:
-        follow(run.teacher, run.model.encoder, momentum_at(done, training.epochs * run.steps, training.momentum))
+        total = training.epochs * run.steps
+        trails = stretch.phase.target == "momentum"  # else the target is the encoder itself: a hard sync
+        momentum = momentum_at(done, total, training.momentum) if trails else 0.0
+        follow(run.teacher, run.model.encoder, momentum)
     return dict(zip(losses, values, strict=True))
 
 
