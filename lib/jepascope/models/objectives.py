@@ -49,6 +49,13 @@ def join(passes: list[Pass]) -> Pass:
     return Pass(z, c, target, predictions, passes[0].step)
 
 
+def in_single_precision(seen: Pass) -> Pass:
+    """Cast a pass that was computed in half precision: variances of a large batch need more digits than it has."""
+    predictions = tuple(made._replace(z_hat=made.z_hat.float()) for made in seen.predictions)
+    z, c, target = (tensor.float() for tensor in seen[:3])
+    return Pass(z, c, target, predictions, seen.step)
+
+
 Losses = dict[str, Tensor]  # the unweighted terms by name, scalars, and their weighted sum, "total"
 Objective = Callable[[Pass], Losses]
 Distance = Callable[[Tensor, Tensor], Tensor]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import math
 import shutil
@@ -17,6 +18,7 @@ from jepascope.cohort import encounters as cohort_encounters
 from jepascope.cohort.encounters import Encounters
 from jepascope.models.encoder import Block
 from jepascope.models.jepa import JEPA, Batch
+from jepascope.models.objectives import in_single_precision
 from jepascope.progress import with_bar
 from jepascope.training import distributed
 from jepascope.training.arms import Arm, Phase, follow, look, make_arm, momentum_at, phase_ends
@@ -96,24 +98,23 @@ def fit(
     """
     run, validation, train_patients = _prepare(folder, encounters, model, arm, training)
     progress = load_checkpoint(run.checkpoint, run.modules, run.optimiser)
-    history = History(folder, progress.epoch, writes=distributed.rank() == 0)
     left = range(progress.epoch, training.epochs)
-    for epoch in with_bar(left, "training, epochs", total=training.epochs, initial=progress.epoch):
-        stretch = stretch_of(arm, epoch, training.epochs)
-        model.encoder.requires_grad_(stretch.phase.encoder_moves)
-        batches = epoch_batches(train_patients, training.batch_patients, seed, epoch)
-        progress = run_epoch(run, stretch, batches, progress)
-        record: dict[str, Any] = {"epoch": epoch, "step": (epoch + 1) * len(batches), "phase": stretch.phase.name}
-        record |= {f"train_{term}": total / len(batches) for term, total in progress.loss_sums.items()}
-        record |= watch(model, run.teacher, arm, stretch.phase, run.cohort, train_patients, validation)
-        history.add(record)
-        if keep_best and record["validation_total"] <= min(past["validation_total"] for past in history.rows):
-            save_model(folder / BEST, model)
-        if record["step"] > training.warmup_share * training.epochs * len(batches):
-            check_gates(record, training)  # before the checkpoint, so that a resumed run meets the gate again
-        progress = Progress(epoch + 1)
-        _save(run, progress)
-    history.close()
+    with contextlib.closing(History(folder, progress.epoch, writes=distributed.rank() == 0)) as history:
+        for epoch in with_bar(left, "training, epochs", total=training.epochs, initial=progress.epoch):
+            stretch = stretch_of(arm, epoch, training.epochs)
+            model.encoder.requires_grad_(stretch.phase.encoder_moves)
+            batches = epoch_batches(train_patients, training.batch_patients, seed, epoch)
+            progress = run_epoch(run, stretch, batches, progress)
+            record: dict[str, Any] = {"epoch": epoch, "step": (epoch + 1) * len(batches), "phase": stretch.phase.name}
+            record |= {f"train_{term}": total / len(batches) for term, total in progress.loss_sums.items()}
+            record |= watch(model, run.teacher, arm, stretch.phase, run.cohort, train_patients, validation)
+            history.add(record)
+            if keep_best and record["validation_total"] <= min(past["validation_total"] for past in history.rows):
+                save_model(folder / BEST, model)
+            if record["step"] > training.warmup_share * training.epochs * len(batches):
+                check_gates(record, training)  # before the checkpoint, so that a resumed run meets the gate again
+            progress = Progress(epoch + 1)
+            _save(run, progress)
     if keep_best:
         load_weights(folder / BEST, model)
     model.requires_grad_(True).to("cpu").eval()
@@ -145,7 +146,7 @@ def take_step(run: Run, stretch: Stretch, patients: np.ndarray, done: int, where
     try:
         with torch.autocast(training.device, torch.bfloat16, enabled=training.precision == "bf16"):
             seen = look(run.arm, stretch.phase, run.model, run.teacher, batch, done)
-        losses = run.arm.objective(distributed.whole(seen))
+        losses = run.arm.objective(distributed.whole(in_single_precision(seen)))
         run.optimiser.zero_grad()
         losses["total"].backward()
     except RuntimeError as error:
@@ -223,11 +224,11 @@ def _prepare(
     torch.set_num_threads(training.threads)
     train_patients, validation = (patients_of(encounters, split) for split in ("train", "validation"))
     model.to(training.device)
+    teacher = copy.deepcopy(model.encoder).requires_grad_(False) if arm.has_momentum else model.encoder
     if training.compile:
-        for module in model.modules():
+        for module in {*model.modules(), *teacher.modules()}:
             if isinstance(module, Block):
                 module.compile(dynamic=True)  # lengths differ from bucket to bucket
-    teacher = copy.deepcopy(model.encoder).requires_grad_(False) if arm.has_momentum else model.encoder
     cohort = pack(encounters).to(training.device)
     steps = math.ceil(len(train_patients) / training.batch_patients)
     optimiser = make_optimiser(model, training)
