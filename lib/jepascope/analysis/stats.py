@@ -80,7 +80,7 @@ def bootstrap_counts(n_patients: int, draws: int, rng: np.random.Generator) -> n
     return np.bincount(picks.ravel(), minlength=draws * n_patients).reshape(draws, n_patients).astype(float)
 
 
-def _chunks_of_counts(n_patients: int, draws: int, chunk: int, rng: np.random.Generator) -> Iterator[np.ndarray]:
+def bootstrap_chunks(n_patients: int, draws: int, chunk: int, rng: np.random.Generator) -> Iterator[np.ndarray]:
     """`bootstrap_counts` in pieces [≤ chunk, B]: all draws of 200,000 patients at once would be gigabytes."""
     for start in range(0, draws, chunk):
         yield bootstrap_counts(n_patients, min(chunk, draws - start), rng)
@@ -113,7 +113,7 @@ def patient_bootstrap(
     if not np.isfinite(value):
         raise NotComputable(f"undefined on these {len(codes)} rows of {n_patients} patients")
     chunk = max(1, CHUNK_CELLS // len(codes))
-    values = [statistic(counts[:, codes]) for counts in _chunks_of_counts(n_patients, draws, chunk, rng)]
+    values = [statistic(counts[:, codes]) for counts in bootstrap_chunks(n_patients, draws, chunk, rng)]
     return Estimate(value, *interval(np.concatenate(values), level), len(codes), n_patients)
 
 
@@ -137,7 +137,7 @@ def bootstrap_of_sums(
     with np.errstate(divide="ignore", invalid="ignore"):
         value = float(statistic(sums.sum(axis=0, keepdims=True))[0])
         chunk = max(1, CHUNK_CELLS // n_patients)
-        drawn = [counts @ sums for counts in _chunks_of_counts(n_patients, draws, chunk, rng)]  # each [chunk, Q]
+        drawn = [counts @ sums for counts in bootstrap_chunks(n_patients, draws, chunk, rng)]  # each [chunk, Q]
         values = statistic(np.concatenate(drawn))
     if not np.isfinite(value):
         raise NotComputable(f"undefined on these {len(codes)} rows of {n_patients} patients")

@@ -1,0 +1,89 @@
+"""The table of false findings: on cohorts of nothing but patients, rows find something, and patients don't."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from jepascope.analysis import false_findings as ff
+from jepascope.analysis.stats import Inference
+
+FEW = Inference(bootstrap=100, permutations=99)
+
+
+@pytest.fixture(scope="module")
+def table():
+    return ff.false_findings(np.random.default_rng(0), FEW, cohorts=3).set_index("method")
+
+
+def test_the_only_structure_of_the_cohort_is_that_rows_of_a_patient_are_alike():
+    cohort = ff.cohort_of_nothing(np.random.default_rng(0), patients=2000, effect=0.6, D=4, F=3, L=2, C=5)
+    for columns in (cohort.X, cohort.Y, cohort.features):
+        assert columns.std() == pytest.approx(1, abs=0.05)
+        first = np.flatnonzero(np.diff(cohort.patients) == 0)
+        assert np.mean(columns[first] * columns[first + 1]) == pytest.approx(0.6, abs=0.05)
+    one_each = np.unique(cohort.patients, return_index=True)[1]
+    everything = np.hstack([cohort.X, cohort.Y, cohort.features])[one_each]
+    assert np.abs(np.corrcoef(everything.T) - np.eye(11)).max() < 4 / np.sqrt(2000)
+    assert cohort.labels.mean(axis=0) == pytest.approx(0.2, abs=0.01)
+    assert np.all(cohort.clusters.sum(axis=1) == 1)
+    assert len(cohort.patients) / 2000 == pytest.approx(7, abs=0.3)
+
+
+# What rows must find at least, and patients at most, in the mean of three cohorts.
+BOUNDS = {
+    "Marchenko–Pastur edge": (3, 0.5),
+    "Horn's permutation": (3, 0.5),
+    "debiased CKA": (0.1, 0.02),
+    "lasso, cross-validated": (0.1, 0.01),
+    "hypergeometric test, BH": (0.005, 0.004),
+    "largest correlation": (0.03, 0.0),
+}
+
+
+@pytest.mark.parametrize("method", BOUNDS)
+def test_rows_find_something_in_nothing_and_patients_do_not(table, method):
+    at_least, at_most = BOUNDS[method]
+    assert table.loc[method, "by_rows"] > at_least
+    assert table.loc[method, "by_patients"] <= at_most
+    assert table.loc[method, "alarms_rows"] > 0.5
+    assert table.loc[method, "alarms_patients"] < 0.5
+
+
+def test_the_table_has_every_method_with_its_range(table):
+    assert list(table.index) == list(ff.METHODS)
+    assert np.all(table["by_rows_low"] <= table["by_rows"])
+    assert np.all(table["by_patients"] <= table["by_patients_high"])
+    assert set(table["cohorts"]) == {3}
+    with pytest.raises(ValueError, match="0 cohorts"):
+        ff.false_findings(np.random.default_rng(0), FEW, cohorts=0)
+
+
+@pytest.mark.parametrize("method", ["hypergeometric test, BH", "largest correlation"])
+def test_alarms_by_patients_are_as_rare_as_stated(method):
+    """100 small cohorts each; axes, CKA and nested cross-validation have theirs beside their own tests."""
+    run, alarms = ff.METHODS[method][1], 0
+    for seed in range(100):
+        rng = np.random.default_rng(seed)
+        cohort = ff.cohort_of_nothing(rng, patients=60, encounters=4, D=15, F=50, L=5, C=5)
+        alarms += run(cohort, FEW, rng).alarm_patients
+    assert alarms <= 5 + 3 * np.sqrt(100 * 0.05 * 0.95)  # three binomial standard errors
+
+
+def test_without_a_patient_effect_rows_are_as_good_as_patients():
+    """So the false findings come from the effect, and not from the methods."""
+    rng = np.random.default_rng(0)
+    cohort = ff.cohort_of_nothing(rng, effect=0.0)
+    for name in ("Horn's permutation", "debiased CKA", "lasso, cross-validated", "hypergeometric test, BH"):
+        found = ff.METHODS[name][1](cohort, FEW, rng)
+        assert (name, found.alarm_rows) == (name, False)
+
+
+def test_the_hypergeometric_test_counts_the_observed_overlap_itself():
+    """All four of four rows: p = 1 / C(8, 4) = 0.014, and q twice that for two clusters; at 0.02 no finding."""
+    inside = np.repeat([True, False], 4)
+    rng, nothing = np.random.default_rng(0), np.zeros((8, 1))
+    labels, clusters = inside[:, None], np.stack([inside, ~inside], axis=1)
+    cohort = ff.Nothing(np.arange(8), nothing, nothing, nothing, labels, clusters)
+    for level, share in ((0.98, 0.0), (0.97, 0.5)):
+        assert ff.clusters_of_labels(cohort, FEW._replace(level=level), rng).by_rows == share
