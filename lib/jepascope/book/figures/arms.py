@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 from jepascope.analysis.stats import Estimate
 from jepascope.book.figures.style import DYNAMICS, mark_null, panels
@@ -61,6 +62,7 @@ def arm_histories(histories: pd.DataFrame, measures: Mapping[str, str]) -> Figur
         panel.set(xlabel="epoch")
         panel.set_title(title, fontsize=8.5)
         panel.set_ylim(bottom=min(0, histories[column].min()))
+        panel.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes[0].legend(frameon=False, fontsize=7)
     return figure
 
@@ -71,7 +73,7 @@ def error_spectra(spectra: Mapping[str, np.ndarray]) -> Figure:
     for arm, shares in spectra.items():
         axes.plot(np.arange(1, len(shares) + 1), shares, color=ARM.get(arm, UNTRAINED), label=words(arm))
     axes.set(xlabel="axis of e, largest first", ylabel="variance / mean variance of z", ylim=(0, None))
-    mark_null(axes, 1.0, "as large as z", horizontal=True)
+    mark_null(axes, 1.0, "mean variance of z", horizontal=True)
     axes.legend(frameon=False, fontsize=8)
     return figure
 
