@@ -1,10 +1,9 @@
-"""The TopK SAE: weights set by hand, planted dictionaries found again, and nothing found in noise."""
+"""A dictionary fitted and read: weights set by hand, planted dictionaries found again, and nothing found in noise."""
 
 from __future__ import annotations
 
 import numpy as np
 import pytest
-import torch
 
 from jepascope.analysis import sae
 from jepascope.analysis.stats import Inference
@@ -49,24 +48,10 @@ def test_quality_by_hand():
     assert found.fvu.value == pytest.approx(np.mean([0 / 12, 8 / 3]))  # SSE (0, 2 * 2²), SST (12, 3)
     assert found.l0.value == 1
     assert (found.dead, found.reaching, found.features) == (1, 0, 3)
+    # W_dec's rows are at 90°, 135° and 135°: the nearest of each is at cosine 0, 0 and -√½.
+    assert (found.dense, found.splitting) == (2, pytest.approx(-np.sqrt(0.5) / 3))
     f = np.array([[1, 0], [1, 0], [0, 0], [2, 1.0]])
     assert sae.patients_reached(f, np.array([1, 1, 2, 3])).tolist() == [2, 1]
-
-
-def test_topk_keeps_k_and_never_a_negative():
-    pre = torch.tensor([[3.0, -1.0, 2.0, 1.0], [-1.0, -2.0, 0.5, -3.0]])
-    assert sae._top(pre, 2).tolist() == [[3, 0, 2, 0], [0, 0, 0.5, 0]]
-
-
-def test_the_auxiliary_loss_reaches_dead_features_and_no_other_encoder_column():
-    torch.manual_seed(0)
-    x, W_dec = torch.randn(32, 6), torch.nn.functional.normalize(torch.randn(8, 6), dim=1)
-    weights = [w.clone().requires_grad_() for w in (W_dec.T, torch.zeros(8), W_dec, torch.zeros(6))]
-    dead = torch.tensor([True] * 2 + [False] * 6)
-    with_aux = torch.autograd.grad(sae._loss(x, weights, 2, dead)[0], weights[0])[0]
-    without = torch.autograd.grad(sae._loss(x, weights, 2, torch.zeros(8, dtype=torch.bool))[0], weights[0])[0]
-    changed = (with_aux - without).abs().sum(dim=0) > 1e-7
-    assert torch.equal(changed, dead)
 
 
 def test_a_planted_dictionary_is_recovered(planted):
