@@ -31,11 +31,14 @@ from jepascope.analysis.stats import (
     weighted_auroc,
 )
 from jepascope.cohort.synthetic.truth import read_truth
+from jepascope.cohort.synthetic.utilisation import DEATH, PLANNED
 from jepascope.objects import Objects
 
 KEY = ["subject_id", "hadm_id"]
 # A feature stands for a concept above this correlation.
 RECOVERED = 0.7
+# What the planted risk tends to as the hazard grows: some of what happens next is planned, or a death.
+CERTAIN = 1 - PLANNED - DEATH
 
 
 class TruthError(ValueError):
@@ -48,6 +51,7 @@ class Truth(NamedTuple):
     states: pd.DataFrame  # bool [N, C], a column a concept
     concepts: pd.DataFrame  # C rows: name, dynamics, prevalence, ...
     risk: np.ndarray  # [N], oracle probability of 30-day readmission after k
+    confounder: str = ""  # a concept that goes with readmission and has no effect on it; "": none was planted
 
 
 class ConceptProbes(NamedTuple):
@@ -73,7 +77,8 @@ class Certificate(NamedTuple):
 def load_truth(root: Path, index: pd.DataFrame) -> Truth:
     """Read the planted truth of the tree `root` and align it to `index`. Raises TruthError as `align` does."""
     table, description = read_truth(root)
-    return align(table, pd.DataFrame(description["concepts"]), index)
+    truth = align(table, pd.DataFrame(description["concepts"]), index)
+    return truth._replace(confounder=description.get("confounders", {}).get("concept", ""))
 
 
 def align(table: pd.DataFrame, concepts: pd.DataFrame, index: pd.DataFrame) -> Truth:

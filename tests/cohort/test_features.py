@@ -8,7 +8,7 @@ from tests.fixtures_encounters import toy_encounters
 
 from jepascope.cohort import engine
 from jepascope.cohort.encounters import Encounters
-from jepascope.cohort.features import BILLED, PLANNED, history_counts, structure
+from jepascope.cohort.features import BILLED, PLANNED, bag_of_codes, history_counts, structure
 
 KINDS = np.array(["diagnosis", "procedure", "drg", "drug", "lab"])
 
@@ -33,6 +33,17 @@ def rows_of(encounters: Encounters, rows: np.ndarray) -> Encounters:
         tokens=encounters.tokens[np.repeat(rows, lengths)],
         offsets=np.concatenate([[0], np.cumsum(lengths[rows])]),
     )
+
+
+def test_a_token_that_stands_twice_counts_once_and_the_encounters_stay_as_they_were(encounters):
+    twice = np.repeat(encounters.tokens, 2)[::-1].copy()  # unsorted, every token in pairs
+    doubled = encounters._replace(tokens=twice, offsets=2 * encounters.offsets)
+    tokens, offsets = twice.copy(), doubled.offsets.copy()
+    bag = bag_of_codes(doubled)
+    assert bag.max() == 1
+    assert bag.nnz < len(twice)
+    np.testing.assert_array_equal(doubled.tokens, tokens)
+    np.testing.assert_array_equal(doubled.offsets, offsets)
 
 
 @pytest.mark.parametrize("feature_set", ["clinical", "coded"])

@@ -23,7 +23,8 @@ def bag_of_codes(encounters: Encounters) -> sparse.csr_matrix:
     """Which tokens each encounter has: float32 [N, V], 1 where present."""
     shape = (len(encounters.index), len(encounters.vocabulary))
     ones = np.ones(len(encounters.tokens), dtype=np.float32)
-    bag = sparse.csr_matrix((ones, encounters.tokens, encounters.offsets), shape=shape)
+    # A copy: where a token stands twice, `sum_duplicates` sorts and shortens the arrays it is given, in place.
+    bag = sparse.csr_matrix((ones, encounters.tokens, encounters.offsets), shape=shape, copy=True)
     bag.sum_duplicates()
     bag.data[:] = 1
     return bag

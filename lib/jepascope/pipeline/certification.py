@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -9,12 +10,18 @@ import numpy as np
 import pandas as pd
 
 from jepascope import params
+from jepascope.analysis.ceiling import CEILING, contrast, shares_of_ceiling, without_effect
 from jepascope.analysis.sae import Settings
 from jepascope.analysis.stats import Estimate, Inference, NotComputable, Null
-from jepascope.certify import certify, certify_arms, load_truth
+from jepascope.certify import CERTAIN, Truth, certify, certify_arms, load_truth
+from jepascope.cohort import encounters as cohort_encounters
 from jepascope.objects import load_objects
+from jepascope.pipeline.outcomes import READMISSION, Predicted, load_predicted
 from jepascope.store import read_json, read_table, write_json, write_table
 
+HEADLINE, TWIN = "JEPA (z, c)", "untrained (z, c)"
+BLAMERS = (HEADLINE, TWIN, "xgboost clinical")  # models asked whether they blame the confounder
+TRAP_COLUMNS = ["concept", "effect", "quantity", *Estimate._fields, "null", "null_low", "null_high", "p"]
 OBJECT = {"z": "z", "z_hat": "ẑ", "e": "e", "twin z": "untrained z"}
 
 
@@ -66,6 +73,103 @@ def certify_arms_of_seed(
     found = certify_arms(named, untrained, truth, Inference(**statistics.model_dump()), np.random.default_rng(seed))
     write_table(folder / "gains.parquet", found.gains)
     write_table(folder / "families.parquet", found.families)
+
+
+def certify_outcome(
+    folder: Path, records: Path, encounters: Path, statistics: params.Statistics, seed: int, *fits: Path
+) -> None:
+    """The step that holds every readmission model against the planted risk, and springs the planted confounder's trap.
+
+    Leaves ceiling.parquet (`ceiling.shares_of_ceiling` on test rows) and trap.parquet. Raises NotComputable where no
+    readmission model could be fitted.
+    """
+    how = Inference(**statistics.model_dump())
+    index = cohort_encounters.load(encounters).index
+    truth = load_truth(records / "planted", index)
+    made = load_predicted(fits, encounters, "test", task=READMISSION)
+    if not made:
+        raise NotComputable("no readmission model could be fitted")
+    rows, label, patients = made[0].rows, made[0].label, made[0].patients
+    probabilities = {one.model: one.probability for one in made}
+    ceiling = shares_of_ceiling(probabilities, truth.risk[rows], label, patients, how, seed)
+    write_table(folder / "ceiling.parquet", ceiling)
+    write_table(folder / "trap.parquet", spring_trap(truth, index, made, how, seed))
+
+
+def spring_trap(
+    truth: Truth, index: pd.DataFrame, made: Sequence[Predicted], how: Inference, seed: int
+) -> pd.DataFrame:
+    """Hold the confounder beside the cause it travels with: what goes with readmission, what acts, what is predicted.
+
+    Per concept: `observed`, the rate of readmission with less without; `own effect`, the same of the outcome less the
+    risk from all other causes; and what models predict, with less without. Outcomes are those of all labelled rows,
+    as nothing is fitted; predictions those of test rows. Returns TRAP_COLUMNS. Raises NotComputable without a
+    confounder, or where too few patients have it.
+    """
+    if not truth.confounder:
+        raise NotComputable("no confounder was planted")
+    concepts = truth.concepts.set_index("name")
+    labels = index[READMISSION].to_numpy(float)
+    known = np.isfinite(labels)
+    label, risk, patients = labels[known], truth.risk[known], index["subject_id"].to_numpy()
+    rows = []
+    for concept in (truth.confounder, str(concepts.loc[truth.confounder, "companion"])):
+        state, effect = truth.states[concept].to_numpy(bool), float(concepts.loc[concept, "risk"])
+        others = without_effect(risk, state[known], effect, CERTAIN)
+        asked = {"observed": (label, known), "own effect": (label - others, known)}
+        asked |= {f"predicted, {one.model}": (one.probability, one.rows) for one in made if one.model in BLAMERS}
+        for quantity, (x, where) in asked.items():
+            found = contrast(x, state[where], patients[where], how, np.random.default_rng(seed))
+            rows.append([concept, effect, quantity, *found.estimate, *found.null])
+    return pd.DataFrame(rows, columns=TRAP_COLUMNS)
+
+
+def load_ceiling(folders: dict[int, Path]) -> pd.DataFrame:
+    """Of all seeds: model, kind (auroc, share, excess), seed, value, low, high, …, the null of each excess."""
+    tables = [read_table(folder / "ceiling.parquet").assign(seed=seed) for seed, folder in folders.items()]
+    return pd.concat(tables, ignore_index=True)
+
+
+def nearest_to_ceiling(folder: Path) -> Reading:
+    """How far the best of all models lies above the true risk (AUROC): chosen on the test rows, so as to look worst."""
+    table = read_table(folder / "ceiling.parquet").query("kind == 'excess' and model != @CEILING")
+    found, twin = table.loc[table["value"].idxmax()], table.set_index("model").loc[TWIN]
+    return Reading(*_estimate_and_null(found), _estimate_and_null(twin)[0])
+
+
+def load_trap(folder: Path) -> pd.DataFrame:
+    """What `spring_trap` found."""
+    return read_table(folder / "trap.parquet")
+
+
+def outcome_reading(folder: Path, claim: str) -> Reading:
+    """What a claim about the planted outcome rests on: `nearest_to_ceiling` or `blame`."""
+    return {"no_model_beats_the_risk": nearest_to_ceiling, "confounder_is_blamed": blame}[claim](folder)
+
+
+def shares_by_seed(ceiling: pd.DataFrame) -> pd.DataFrame:
+    """The shares of `load_ceiling`, for the figure: task (the seed), model, value, low, high; not the risk itself."""
+    shares = ceiling[(ceiling["kind"] == "share") & (ceiling["model"] != CEILING)]
+    return shares.assign(task="seed " + shares["seed"].astype(str))
+
+
+def name_of_confounder(trap: pd.DataFrame) -> str:
+    """The planted confounder's name: the first of `spring_trap`."""
+    return str(trap["concept"].iloc[0]).replace("_", " ")
+
+
+def trap_interval(trap: pd.DataFrame, quantity: str) -> str:
+    """One quantity of the confounder with its interval, in percentage points."""
+    row = trap[trap["concept"] == trap["concept"].iloc[0]].set_index("quantity").loc[quantity]
+    return f"{100 * row['value']:.1f} [{100 * row['low']:.1f}, {100 * row['high']:.1f}]"
+
+
+def blame(folder: Path) -> Reading:
+    """How much more risk the headline gives encounters with the confounder than those without, and the twin does."""
+    trap = load_trap(folder)
+    mine = trap[trap["concept"] == trap["concept"].iloc[0]].set_index("quantity")
+    found, twin = (_estimate_and_null(mine.loc[f"predicted, {model}"]) for model in (HEADLINE, TWIN))
+    return Reading(*found, twin[0])
 
 
 def arm_gains(folders: dict[int, Path]) -> pd.DataFrame:

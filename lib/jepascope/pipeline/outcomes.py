@@ -46,7 +46,9 @@ FIT_COLUMNS = ["task", "model", "share", "setting", "validation_loss", "rows_has
 _NO_PREDICTION = pd.DataFrame(
     {"row": np.zeros(0, np.int64), "probability": np.zeros(0, np.float32), "task": "", "model": "", "share": 1.0}
 )
+SPACES = ("z", "c", "(z, c)", "structure + (z, c)")  # probes standardise their columns on training rows
 NO_ACUITY = 5  # a state of its own, above those of `cohort.labels`
+READMISSION = "label_30d_per_enc"  # the task whose models are also fitted to fewer labels: ten times ten is too many
 EFFICIENCY_KEY = "label_efficiency"  # of the hash that nests the shares of training patients
 # Ends of what is tried, on a geometric grid: from next to no ridge to nearly nothing else.
 STRENGTHS = (0.0001, 0.1)
@@ -111,11 +113,13 @@ def fit_probes(
     name: str,
     prediction: params.Prediction,
     statistics: params.Statistics,
+    *spaces: str,
 ) -> None:
-    """The step that reads a frozen model's z, c and (z, c): a step per model, so that an arm more refits no other.
+    """The step that reads a frozen model's representations: a step per model, so that an arm more refits no other.
 
-    `name` stands before each representation in the tables ("JEPA z", "untrained (z, c)"). Raises StoreError if the
-    objects are of other encounters.
+    `name` stands before each space in the tables ("JEPA z", "untrained (z, c)"). The spaces are those of SPACES, or all
+    of them; the last puts the floor's columns beside (z, c), to ask whether a representation adds anything to them.
+    Raises StoreError if the objects are of other encounters, KeyError on an unknown space.
     """
     cohort = cohort_encounters.load(encounters)
     made = load_objects(objects)
@@ -123,8 +127,10 @@ def fit_probes(
         raise StoreError(f"{objects} and {encounters} hold different encounters: run the chapter of training again")
     how = Inference(**statistics.model_dump())
     patients = cohort.index["subject_id"].to_numpy()
-    spaces = {"z": made.z, "c": made.c, "(z, c)": np.hstack([made.z, made.c])}
-    probes = {f"{name} {space}": _probe(X, patients, how, prediction.budget) for space, X in spaces.items()}
+    both = np.hstack([made.z, made.c])
+    floored = np.hstack([structure(cohort.index).astype(np.float32), both])
+    columns = dict(zip(SPACES, (made.z, made.c, both, floored), strict=True))
+    probes = {f"{name} {space}": _probe(columns[space], patients, how, prediction.budget) for space in spaces or SPACES}
     _fit_all(folder, cohort.index, lambda task: probes, prediction, how, {f"{name} (z, c)"})
 
 
@@ -167,8 +173,10 @@ def load_fits(folders: Sequence[Path]) -> pd.DataFrame:
     return fits
 
 
-def load_predicted(folders: Sequence[Path], encounters: Path, split: str, share: float = 1.0) -> list[Predicted]:
-    """Read every (task, model) that was fitted on `share` of the training patients, on the rows of one split.
+def load_predicted(
+    folders: Sequence[Path], encounters: Path, split: str, share: float = 1.0, task: str | None = None
+) -> list[Predicted]:
+    """Read every (task, model), or those of one task, fitted on `share` of training patients: the rows of one split.
 
     Raises StoreError as `load_fits` does, and if the rows are not those of these encounters.
     """
@@ -176,16 +184,16 @@ def load_predicted(folders: Sequence[Path], encounters: Path, split: str, share:
     fits = load_fits(folders)
     hashes = fits[fits["share"] == share].set_index(["task", "model"])["rows_hash"]
     table = pd.concat([read_table(folder / PREDICTIONS) for folder in folders])
-    table = table[table["share"] == share]
+    table = table[(table["share"] == share) & ((table["task"] == task) | (task is None))]
     found = []
-    for (task, model), made in table.groupby(["task", "model"], sort=False, observed=True):
+    for (name, model), made in table.groupby(["task", "model"], sort=False, observed=True):
         rows = made["row"].to_numpy()
-        if rows_of(index, task, rows) != hashes[task, model]:
-            raise StoreError(f"{model!r} predicted {task} on rows of other encounters than {encounters}: run it again")
+        if rows_of(index, name, rows) != hashes[name, model]:
+            raise StoreError(f"{model!r} predicted {name} on rows of other encounters than {encounters}: run it again")
         here = (index["split"].to_numpy() == split)[rows]
         rows, probability = rows[here], made["probability"].to_numpy()[here]
-        label, patients = index[task].to_numpy()[rows], index["subject_id"].to_numpy()[rows]
-        found.append(Predicted(task, model, probability, label, rows, patients))
+        label, patients = index[name].to_numpy()[rows], index["subject_id"].to_numpy()[rows]
+        found.append(Predicted(name, model, probability, label, rows, patients))
     return found
 
 
@@ -240,14 +248,18 @@ def _fit_all(
     how: Inference,
     at_shares: set[str],
 ) -> None:
-    """Fit every candidate to every task, those of `at_shares` also on fewer training patients, and write both files."""
+    """Fit every candidate to every task, and write both files.
+
+    Those of `at_shares` are fitted to READMISSION on fewer training patients, too.
+    """
     patients, of_row = np.unique(index["subject_id"], return_inverse=True)
     u = uniform(patients, EFFICIENCY_KEY)[of_row]  # [N]; u < share nests the shares
     fits: list[dict[str, Any]] = []
     predictions = [_NO_PREDICTION]
     for task in tasks_of(prediction):
         for model, candidate in candidates(task).items():
-            for share in (1.0, *sorted(prediction.label_shares, reverse=True)) if model in at_shares else (1.0,):
+            fewer = prediction.label_shares if model in at_shares and task == READMISSION else []
+            for share in (1.0, *sorted(fewer, reverse=True)):
                 fit = {"task": task, "model": model, "share": share, "reason": ""}
                 try:
                     facts, probability = _fit(index, task, candidate, u < share, how)

@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from jepascope.book.figures.style import NULL, OBJECT, mark_null, panels
 
 # For models that are no object of the JEPA: none of these is an object's colour.
-OTHERS = ("#4D4D4D", "#56B4E9", "#CC79A7", "#8C6D31", "#6A51A3", "#B0B0B0", "#17807E", "#A65628")
+OTHERS = ("#4D4D4D", "#56B4E9", "#CC79A7", "#8C6D31", "#6A51A3", "#C2A500", "#17807E", "#A65628")
 BINS = np.linspace(0, 1, 41)
 FOREST_COLUMNS = 3
 
