@@ -1,4 +1,4 @@
-"""The arms side by side: each trained by the same step, equally long, and read by the same probes."""
+"""The arms side by side: what each left, held against the same test patients."""
 
 from __future__ import annotations
 
@@ -8,35 +8,14 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from jepascope import params
 from jepascope.analysis.stats import Estimate, Inference, NotComputable, bootstrap_mean
 from jepascope.cohort import encounters as cohort_encounters
 from jepascope.models.jepa import JEPA
 from jepascope.objects import embed, load_objects, save_objects
 from jepascope.store import read_json, read_table, write_json
+from jepascope.training.arm_by_arm import STOPPED
 from jepascope.training.batches import encode, pack, patients_of
 from jepascope.training.checkpoint import load_model, load_teacher
-from jepascope.training.loop import train
-from jepascope.training.watch import CollapseError
-
-STOPPED = "stopped.json"
-
-
-def train_arm(
-    folder: Path,
-    encounters: Path,
-    model_params: params.Model,
-    training_params: params.Training,
-    arms: params.Arms,
-    seed: int,
-    arm: params.ArmName,
-) -> None:
-    """The step that trains one arm for `arms.epochs`. One that a gate stops is a finding, and stopped.json has why."""
-    chosen = training_params.model_copy(update={"arm": arm, "epochs": arms.epochs})
-    try:
-        train(folder, encounters, model_params, chosen, seed)
-    except CollapseError as reason:
-        write_json(folder / STOPPED, {"reason": str(reason)})
 
 
 def load_arm(folder: Path) -> JEPA:
