@@ -60,6 +60,16 @@ def test_fits_side_by_side_are_the_fits_alone(variant):
     assert not np.allclose(together[0].W_dec, together[1].W_dec, atol=0.01)
 
 
+def test_fits_side_by_side_revive_their_own_dead_features_only():
+    rng = np.random.default_rng(0)
+    sources = rng.normal(size=(12, 32))
+    x = (rng.random((600, 12)) < 0.15) @ sources + 0.1 * rng.normal(size=(600, 32))
+    settings = sae.Settings(features=48, active=3, epochs=15, batch_rows=64)
+    together = sae.fit_many(x.astype(np.float32), settings, [5, 6, 7])
+    for dictionary, seed in zip(together, [5, 6, 7], strict=True):
+        assert dictionary.W_dec == pytest.approx(sae.fit(x.astype(np.float32), settings, seed).W_dec, abs=1e-4)
+
+
 def test_an_entry_without_neighbours_keeps_its_row_and_column():
     pre = torch.zeros(2, 3, 4)
     pre[0, 1, 3] = pre[1, 2, 0] = 1.0

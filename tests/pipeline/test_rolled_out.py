@@ -171,7 +171,7 @@ def test_tables_and_figures_show_every_row(rolled, codes, searched) -> None:
         displaced, rolled._replace(index=index), MATCHING, HOW, np.random.default_rng(0)
     )
     assert readings["into"].estimate == readings["into"].untrained
-    table = geometry.search_table(searched, MATCHING.distractors, HOW, np.random.default_rng(0))
+    table = geometry.search_table(searched, HOW, np.random.default_rng(0))
     assert list(table["query"]) == ["chance", *searched]
     ours = geometry.beside_published(horizons, displaced, table).set_index("measure")["ours"]
     assert ours["Clin-JEPA, rollout drift"] == horizons["headline"].drift[-1]

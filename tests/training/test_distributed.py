@@ -7,6 +7,7 @@ from tests.fixtures_encounters import TINY_MODEL
 from jepascope import params
 from jepascope.store import read_table, read_tensors
 from jepascope.training.loop import train
+from jepascope.training.watch import CollapseError
 
 pytest_plugins = ["tests.fixtures_trained"]
 
@@ -35,3 +36,10 @@ def test_a_failure_in_one_process_is_a_failure_of_the_run(toy_folder, tmp_path):
     with pytest.raises(RuntimeError, match="training in 2 processes stopped"):
         train(tmp_path, toy_folder, TINY_MODEL, training, seed=0)
     assert not (tmp_path / "model.safetensors").exists()
+
+
+def test_a_gate_that_closes_in_the_processes_is_the_gate_of_the_run(toy_folder, tmp_path):
+    training = params.Training(epochs=6, batch_patients=25, processes=2, min_rank=15.9, warmup_share=0.1)
+    with pytest.raises(CollapseError, match="gate 'rank': RankMe of z is"):
+        train(tmp_path, toy_folder, TINY_MODEL, training, seed=0)
+    assert {file.name for file in tmp_path.iterdir()} <= {"history.parquet", "log", "checkpoint.safetensors"}

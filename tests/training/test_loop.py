@@ -129,7 +129,7 @@ def test_training_learns_to_predict_better_than_the_mean_and_than_persistence(tm
 def test_a_loss_that_is_not_finite_stops_the_run_and_names_the_batch(tmp_path, toy):
     ages = toy.index["age"].where(toy.index["split"] != "train", np.nan)
     folder = saved(tmp_path / "broken", toy._replace(index=toy.index.assign(age=ages)))
-    with pytest.raises(TrainingError, match="epoch 0, step 0: the loss is nan"):
+    with pytest.raises(CollapseError, match="epoch 0, step 0: gate 'finite': the loss is nan"):
         run(tmp_path / "run", folder)
     assert not (tmp_path / "run" / "model.safetensors").exists()
 

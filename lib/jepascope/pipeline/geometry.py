@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from typing import Literal, NamedTuple, TypeVar
+from typing import Any, Literal, NamedTuple, TypeVar
 
 import numpy as np
 import pandas as pd
@@ -153,16 +153,16 @@ def searches(
     return found
 
 
-def search_table(found: Mapping[str, Search], m: int, how: Inference, rng: np.random.Generator) -> pd.DataFrame:
-    """One row a query, m the number of distractors: rank measures, distances over ambient ones, and the own past.
+def search_table(found: Mapping[str, Search], how: Inference, rng: np.random.Generator) -> pd.DataFrame:
+    """One row a query: rank measures, distances over ambient ones, and the own past.
 
     Cells are estimates; a dash where there is none. Raises NotComputable under `how.min_patients`.
     """
-    chance = {"percentile": 0.5, "reciprocal rank": float(np.mean(1 / np.arange(1, m + 2))), "first": 1 / (m + 1)}
-    rows = [{"query": "chance", **chance, "own past": 0.5}]
-    for (name, search), fresh in _alike(found, rng):
-        rows.append({"query": name, **_cells(search, how, fresh)})
-    return pd.DataFrame(rows).fillna(NOT_THERE)
+    # Distractors are drawn with replacement, so a hit by chance has no rate that is known beforehand; a percentile has.
+    chance: dict[str, Any] = {"query": "chance", "percentile": 0.5, "own past": 0.5}
+    rows = [{"query": name, **_cells(search, how, fresh)} for (name, search), fresh in _alike(found, rng)]
+    columns = dict.fromkeys(column for row in [*rows, chance] for column in row)
+    return pd.DataFrame([chance, *rows], columns=list(columns)).fillna(NOT_THERE)
 
 
 def rollout_readings(targets: Mapping[str, Matched], how: Inference, rng: np.random.Generator) -> dict[str, Reading]:

@@ -157,6 +157,7 @@ def fit_supervised(
         return {"supervised transformer": already}
 
     _fit_all(folder, cohort.index, candidates, prediction, Inference(**statistics.model_dump()), set())
+    (work / "checkpoint.safetensors").unlink(missing_ok=True)  # first: alone it would say that nothing is left to do
     shutil.rmtree(work)
 
 

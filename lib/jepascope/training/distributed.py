@@ -20,8 +20,9 @@ from torch import Tensor, nn
 from jepascope import params
 from jepascope.models.objectives import Pass, Prediction, join
 from jepascope.store import read_json, write_json
+from jepascope.training.watch import CollapseError
 
-REQUEST = "request.json"
+REQUEST, COLLAPSED = "request.json", "collapsed.json"
 
 
 def rank() -> int:
@@ -68,7 +69,11 @@ def sum_gradients(parameters: Iterable[nn.Parameter]) -> None:
 def launch(
     folder: Path, encounters: Path, model_params: params.Model, training_params: params.Training, seed: int
 ) -> None:
-    """Run `train` in `training.processes` processes of torchrun. Raises RuntimeError when one of them fails."""
+    """Run `train` in `training.processes` processes of torchrun.
+
+    Raises CollapseError when a gate closes in them, RuntimeError when one fails otherwise.
+    """
+    (folder / COLLAPSED).unlink(missing_ok=True)
     request = {"encounters": str(encounters.resolve()), "seed": seed}
     request |= {"model": model_params.model_dump(), "training": training_params.model_dump()}
     write_json(folder / REQUEST, request)
@@ -76,6 +81,10 @@ def launch(
     command += [f"--nproc-per-node={training_params.processes}", "-m", "jepascope.training.distributed", str(folder)]
     done = subprocess.run(command, env={"OMP_NUM_THREADS": str(training_params.threads), **os.environ}, check=False)
     (folder / REQUEST).unlink()
+    if (folder / COLLAPSED).exists():
+        reason = read_json(folder / COLLAPSED)["reason"]
+        (folder / COLLAPSED).unlink()
+        raise CollapseError(reason)
     if done.returncode:
         raise RuntimeError(f"training in {training_params.processes} processes stopped; the log above says why")
 
@@ -92,6 +101,10 @@ def main(folder: Path) -> None:
     dist.init_process_group("nccl" if on_gpu else "gloo")
     try:
         train(folder, Path(request["encounters"]), params.Model(**request["model"]), training, request["seed"])
+    except CollapseError as reason:  # the same in all processes: they judge the same batch
+        if rank() == 0:
+            write_json(folder / COLLAPSED, {"reason": str(reason)})
+        raise
     finally:
         dist.destroy_process_group()
 

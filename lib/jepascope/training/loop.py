@@ -26,7 +26,7 @@ from jepascope.training.batches import epoch_batches, pack, patients_of, select
 from jepascope.training.checkpoint import Progress, load_checkpoint, load_weights, save_checkpoint, save_model
 from jepascope.training.history import History
 from jepascope.training.initial import new_model
-from jepascope.training.watch import check_gates, watch
+from jepascope.training.watch import CollapseError, check_gates, watch
 
 CHECKPOINT = "checkpoint.safetensors"
 BEST = "best"
@@ -136,7 +136,10 @@ def run_epoch(run: Run, stretch: Stretch, batches: list[np.ndarray], progress: P
 
 
 def take_step(run: Run, stretch: Stretch, patients: np.ndarray, done: int, where: str) -> dict[str, float]:
-    """One gradient step on a batch of patients; returns the losses before it. Raises TrainingError, naming `where`."""
+    """One gradient step on a batch of patients; returns the losses before it.
+
+    Raises TrainingError, naming `where`, when memory is short, CollapseError when loss or gradient is not finite.
+    """
     training = run.training
     step, steps = done - stretch.start * run.steps, (stretch.end - stretch.start) * run.steps
     for group in run.optimiser.param_groups:
@@ -160,9 +163,9 @@ def take_step(run: Run, stretch: Stretch, patients: np.ndarray, done: int, where
     norm = nn.utils.clip_grad_norm_(run.model.parameters(), training.gradient_clip)
     *values, size = torch.stack([*losses.values(), norm]).tolist()
     if not math.isfinite(values[0] + size):
-        raise TrainingError(
-            f"{where}: the loss is {values[0]} and its gradient's norm {size}; lower training.learning_rate, "
-            "or look for a non-finite age or gap among the batch's encounters"
+        raise CollapseError(
+            f"{where}: gate 'finite': the loss is {values[0]} and its gradient's norm {size}; lower "
+            "training.learning_rate, or look for a non-finite age or gap among the batch's encounters"
         )
     run.optimiser.step()
     if run.arm.has_momentum:

@@ -86,8 +86,13 @@ def above(pre: Tensor, floor: Tensor) -> Tensor:
 
 
 def silent_top(pre: Tensor, dead: Tensor, most: int) -> Tensor:
-    """Positions of each row's largest among the dead features [S, F], all of them if there are no more than `most`."""
-    return row_top(pre.masked_fill(~dead[:, None], -torch.inf), min(most, int(dead.sum(dim=1).max())))
+    """Positions of each row's largest among the dead features [S, F], all of them if there are no more than `most`.
+
+    A fit with fewer dead features than another gets fewer positions: what is filled up is alive, and is dropped again.
+    """
+    _, B, F = pre.shape  # [S, B, F]
+    at = row_top(pre.masked_fill(~dead[:, None], -torch.inf), min(most, int(dead.sum(dim=1).max())))
+    return at[dead[at.div(B * F, rounding_mode="floor"), at % F]]
 
 
 class JumpReLU(torch.autograd.Function):
