@@ -148,7 +148,7 @@ class Training(Section):
 class Arms(Section):
     """The arms trained side by side, for a comparison: shorter than the model that is opened, and all equally long."""
 
-    epochs: int = Field(8, ge=4, description="at least one for each phase of the curriculum")
+    epochs: int = Field(6, ge=4, description="at least one for each phase of the curriculum")
 
 
 class Statistics(Section):
