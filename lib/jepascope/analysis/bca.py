@@ -17,8 +17,10 @@ from jepascope.analysis.stats import (
     Estimate,
     NotComputable,
     WeightedStatistic,
-    bootstrap_chunks,
+    draw_patients,
+    draw_sums,
     patient_codes,
+    patient_sums,
 )
 
 
@@ -79,14 +81,8 @@ def bca_bootstrap(
     is a function of sums, `bca_of_sums` has them for nothing. Raises NotComputable under `min_patients`, if the
     statistic is undefined on the rows, or as `bca_interval` does.
     """
-    codes, n_patients = patient_codes(patients, min_patients)
-    value = float(statistic(np.ones((1, len(codes))))[0])
-    if not np.isfinite(value):
-        raise NotComputable(f"undefined on these {len(codes)} rows of {n_patients} patients")
-    chunk = max(1, CHUNK_CELLS // len(codes))
-    drawn = [statistic(counts[:, codes]) for counts in bootstrap_chunks(n_patients, draws, chunk, rng)]
-    low, high = bca_interval(value, np.concatenate(drawn), left_out_values(statistic, patients), level)
-    return Estimate(value, low, high, len(codes), n_patients)
+    drawn = draw_patients(statistic, patients, draws, rng, min_patients)
+    return drawn.estimate(*bca_interval(drawn.value, drawn.values, left_out_values(statistic, patients), level))
 
 
 def bca_of_sums(
@@ -103,15 +99,8 @@ def bca_of_sums(
     The sums without a patient are the sums minus hers, so the jackknife is one subtraction. columns [N, Q],
     patients [N]; `statistic` maps sums [draws, Q] to values [draws]. Raises NotComputable as `bca_bootstrap` does.
     """
-    codes, n_patients = patient_codes(patients, min_patients)
-    # [B, Q]
-    sums = np.stack([np.bincount(codes, column, n_patients) for column in np.asarray(columns, float).T], axis=1)
-    total = sums.sum(axis=0, keepdims=True)
+    drawn = draw_sums(statistic, columns, patients, draws, rng, min_patients)
+    sums = patient_sums(columns, patients, min_patients)
     with np.errstate(divide="ignore", invalid="ignore"):
-        value = float(statistic(total)[0])
-        chunk = max(1, CHUNK_CELLS // n_patients)
-        drawn = statistic(np.concatenate([counts @ sums for counts in bootstrap_chunks(n_patients, draws, chunk, rng)]))
-        left_out = statistic(total - sums)
-    if not np.isfinite(value):
-        raise NotComputable(f"undefined on these {len(codes)} rows of {n_patients} patients")
-    return Estimate(value, *bca_interval(value, drawn, left_out, level), len(codes), n_patients)
+        left_out = statistic(sums.sum(axis=0, keepdims=True) - sums)
+    return drawn.estimate(*bca_interval(drawn.value, drawn.values, left_out, level))

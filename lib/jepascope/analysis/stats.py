@@ -95,6 +95,58 @@ def interval(values: np.ndarray, level: float) -> tuple[float, float]:
     return float(low), float(high)
 
 
+class Drawn(NamedTuple):
+    """A statistic on the rows as they are, and in draws of their patients."""
+
+    value: float
+    values: np.ndarray  # [draws]
+    n_rows: int
+    n_patients: int
+
+    def estimate(self, low: float, high: float) -> Estimate:
+        """The statistic with an interval that was made of the draws."""
+        return Estimate(self.value, low, high, self.n_rows, self.n_patients)
+
+
+def draw_patients(
+    statistic: WeightedStatistic, patients: np.ndarray, draws: int, rng: np.random.Generator, min_patients: int
+) -> Drawn:
+    """The draws of `patient_bootstrap`, for whatever interval is made of them. Raises NotComputable as it does."""
+    codes, n_patients = patient_codes(patients, min_patients)
+    value = float(statistic(np.ones((1, len(codes))))[0])
+    if not np.isfinite(value):
+        raise NotComputable(f"undefined on these {len(codes)} rows of {n_patients} patients")
+    chunk = max(1, CHUNK_CELLS // len(codes))
+    values = [statistic(counts[:, codes]) for counts in bootstrap_chunks(n_patients, draws, chunk, rng)]
+    return Drawn(value, np.concatenate(values), len(codes), n_patients)
+
+
+def patient_sums(columns: np.ndarray, patients: np.ndarray, min_patients: int = 2) -> np.ndarray:
+    """Add up columns [N, Q] by patient: [B, Q]. Raises NotComputable under `min_patients`."""
+    codes, n_patients = patient_codes(patients, min_patients)
+    return np.stack([np.bincount(codes, column, n_patients) for column in np.asarray(columns, float).T], axis=1)
+
+
+def draw_sums(
+    statistic: Callable[[np.ndarray], np.ndarray],
+    columns: np.ndarray,
+    patients: np.ndarray,
+    draws: int,
+    rng: np.random.Generator,
+    min_patients: int,
+) -> Drawn:
+    """The draws of `bootstrap_of_sums`, for whatever interval is made of them. Raises NotComputable as it does."""
+    sums = patient_sums(columns, patients, min_patients)  # [B, Q]
+    chunk = max(1, CHUNK_CELLS // len(sums))
+    with np.errstate(divide="ignore", invalid="ignore"):
+        value = float(statistic(sums.sum(axis=0, keepdims=True))[0])
+        drawn = [counts @ sums for counts in bootstrap_chunks(len(sums), draws, chunk, rng)]  # each [chunk, Q]
+        values = statistic(np.concatenate(drawn))
+    if not np.isfinite(value):
+        raise NotComputable(f"undefined on these {len(patients)} rows of {len(sums)} patients")
+    return Drawn(value, values, len(patients), len(sums))
+
+
 def patient_bootstrap(
     statistic: WeightedStatistic,
     patients: np.ndarray,
@@ -108,13 +160,8 @@ def patient_bootstrap(
     `statistic` maps weights [draws, N] to values [draws]; weight = how often the row's patient was drawn.
     The value is the statistic at weight one. Raises NotComputable under `min_patients`, or if undefined on the rows.
     """
-    codes, n_patients = patient_codes(patients, min_patients)
-    value = float(statistic(np.ones((1, len(codes))))[0])
-    if not np.isfinite(value):
-        raise NotComputable(f"undefined on these {len(codes)} rows of {n_patients} patients")
-    chunk = max(1, CHUNK_CELLS // len(codes))
-    values = [statistic(counts[:, codes]) for counts in bootstrap_chunks(n_patients, draws, chunk, rng)]
-    return Estimate(value, *interval(np.concatenate(values), level), len(codes), n_patients)
+    drawn = draw_patients(statistic, patients, draws, rng, min_patients)
+    return drawn.estimate(*interval(drawn.values, level))
 
 
 def bootstrap_of_sums(
@@ -131,17 +178,8 @@ def bootstrap_of_sums(
     columns [N, Q] are added up per patient once; a draw is then a row of counts [draws, B] times these sums [B, Q].
     `statistic` maps sums [draws, Q] to values [draws]. Raises NotComputable like `patient_bootstrap`.
     """
-    codes, n_patients = patient_codes(patients, min_patients)
-    # [B, Q]
-    sums = np.stack([np.bincount(codes, column, n_patients) for column in np.asarray(columns, float).T], axis=1)
-    with np.errstate(divide="ignore", invalid="ignore"):
-        value = float(statistic(sums.sum(axis=0, keepdims=True))[0])
-        chunk = max(1, CHUNK_CELLS // n_patients)
-        drawn = [counts @ sums for counts in bootstrap_chunks(n_patients, draws, chunk, rng)]  # each [chunk, Q]
-        values = statistic(np.concatenate(drawn))
-    if not np.isfinite(value):
-        raise NotComputable(f"undefined on these {len(codes)} rows of {n_patients} patients")
-    return Estimate(value, *interval(values, level), len(codes), n_patients)
+    drawn = draw_sums(statistic, columns, patients, draws, rng, min_patients)
+    return drawn.estimate(*interval(drawn.values, level))
 
 
 def bootstrap_mean(

@@ -11,7 +11,8 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from jepascope.analysis.stats import Estimate
-from jepascope.book.figures.style import DYNAMICS, mark_null, panels
+from jepascope.book.figures.style import mark_null, panels
+from jepascope.book.figures.verdicts import dots_by_dynamics
 
 # Okabe and Ito's palette again, apart from the colours of objects: arms are models, not objects.
 ARM = {
@@ -83,20 +84,8 @@ def gains_by_dynamics(gains: pd.DataFrame) -> Figure:
 
     gains: columns arm, dynamics, seed, value, low, high (differences in mean AUROC).
     """
-    kinds = [kind for kind in DYNAMICS if kind in set(gains["dynamics"])]
-    arms = [arm for arm in ARM if arm in set(gains["arm"])]
-    figure, (axes,) = panels(height=3.4)
-    for offset, arm in zip(np.linspace(-0.32, 0.32, len(arms)), arms, strict=True):
-        rows = gains[gains["arm"] == arm]
-        seeds = sorted(rows["seed"].unique())
-        for shift, seed in zip(np.linspace(-0.04, 0.04, len(seeds)), seeds, strict=True):
-            one = rows[rows["seed"] == seed].set_index("dynamics").reindex(kinds)
-            places = np.arange(len(kinds)) + offset + shift
-            axes.vlines(places, one["low"], one["high"], color=ARM[arm], linewidth=1.2)
-            label = words(arm) if seed == seeds[0] else None
-            axes.plot(places, one["value"], "o", color=ARM[arm], markersize=3, label=label)
-    axes.set_xticks(range(len(kinds)), [kind.replace("_", " ") for kind in kinds])
-    axes.set(ylabel="mean AUROC, trained z − untrained z")
-    mark_null(axes, 0.0, "training adds nothing", horizontal=True)
-    axes.legend(frameon=False, fontsize=8, ncols=len(arms), loc="upper center", bbox_to_anchor=(0.5, 1.12))
+    arms = {words(arm): colour for arm, colour in ARM.items() if arm in set(gains["arm"])}
+    figure = dots_by_dynamics(gains.assign(arm=gains["arm"].map(words)), "arm", arms)
+    figure.axes[0].set(ylabel="mean AUROC, trained z − untrained z")
+    mark_null(figure.axes[0], 0.0, "training adds nothing", horizontal=True)
     return figure

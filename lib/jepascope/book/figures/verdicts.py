@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
@@ -37,21 +39,29 @@ def auroc_by_dynamics(families: pd.DataFrame) -> Figure:
 
     families: columns dynamics, object, seed, value, low, high.
     """
-    names = [name for name in DYNAMICS if name in set(families["dynamics"])]
     objects = [name for name in OBJECT if name in set(families["object"])]
+    figure = dots_by_dynamics(families, "object", {name: OBJECT[name] for name in objects})
+    figure.axes[0].set(ylabel="mean AUROC, test patients", ylim=(0.4, 1.02))
+    mark_null(figure.axes[0], 0.5, "chance", horizontal=True)
+    return figure
+
+
+def dots_by_dynamics(table: pd.DataFrame, column: str, colours: Mapping[str, str]) -> Figure:
+    """Values with intervals by how planted concepts behave in time: a colour for each of `column`, a marker a seed.
+
+    table: columns dynamics, seed, value, low, high and `column`; colours in the order to draw.
+    """
+    kinds = [kind for kind in DYNAMICS if kind in set(table["dynamics"])]
     figure, (axes,) = panels(height=3.4)
-    for offset, name in zip(np.linspace(-0.3, 0.3, len(objects)), objects, strict=True):
-        rows = families[families["object"] == name]
+    for offset, (name, colour) in zip(np.linspace(-0.3, 0.3, len(colours)), colours.items(), strict=True):
+        rows = table[table[column] == name]
         seeds = sorted(rows["seed"].unique())
         for shift, seed in zip(np.linspace(-0.04, 0.04, len(seeds)), seeds, strict=True):
-            one = rows[rows["seed"] == seed].set_index("dynamics").reindex(names)
-            places = np.arange(len(names)) + offset + shift
-            axes.vlines(places, one["low"], one["high"], color=OBJECT[name], linewidth=1.2)
-            axes.plot(
-                places, one["value"], "o", color=OBJECT[name], markersize=3.5, label=name if seed == seeds[0] else None
-            )
-    axes.set_xticks(range(len(names)), [name.replace("_", " ") for name in names])
-    axes.set(ylabel="mean AUROC, test patients", ylim=(0.4, 1.02))
-    mark_null(axes, 0.5, "chance", horizontal=True)
-    axes.legend(frameon=False, fontsize=8, ncols=len(objects), loc="upper center", bbox_to_anchor=(0.5, 1.1))
+            one = rows[rows["seed"] == seed].set_index("dynamics").reindex(kinds)
+            places = np.arange(len(kinds)) + offset + shift
+            label = name.replace("_", " ") if seed == seeds[0] else None
+            axes.vlines(places, one["low"], one["high"], color=colour, linewidth=1.2)
+            axes.plot(places, one["value"], "o", color=colour, markersize=3.5, label=label)
+    axes.set_xticks(range(len(kinds)), [kind.replace("_", " ") for kind in kinds])
+    axes.legend(frameon=False, fontsize=8, ncols=len(colours), loc="upper center", bbox_to_anchor=(0.5, 1.12))
     return figure
