@@ -17,7 +17,8 @@ def package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         "a.py": "from jepascope.room import b",
         "room/__init__.py": "",
         "room/b.py": "import numpy\nimport jepascope.room.c",
-        "room/c.py": "def late():\n    from jepascope import a",
+        "room/c.py": "def late():\n    from jepascope import a\n    return 'room' / \"sql\"",
+        "room/beside.py": "",
         "room/sql/q.sql": "select 1",
         "d.py": "x = 1",
     }
@@ -31,6 +32,10 @@ def package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def test_the_closure_follows_imports_through_packages_and_late_imports_and_takes_sql_along(package: Path) -> None:
     found = {str(file.relative_to(package)) for file in closure.closure("import jepascope.a")}
     assert found == {"__init__.py", "a.py", "room/__init__.py", "room/b.py", "room/c.py", "room/sql/q.sql"}
+
+
+def test_the_neighbour_of_a_module_that_runs_sql_does_not_take_it_along(package: Path) -> None:
+    assert not any(file.suffix == ".sql" for file in closure.closure("import jepascope.room.beside"))
 
 
 def test_the_fingerprint_moves_with_what_is_reached_and_with_nothing_else(package: Path) -> None:

@@ -43,8 +43,9 @@ def imported_names(source: str) -> set[str]:
 
 
 def closure(source: str) -> list[Path]:
-    """Collect every file of this package that the source reaches through imports, and the SQL files beside them.
+    """Collect every file of this package that the source reaches through imports, and the SQL that such a file runs.
 
+    A module that names the folder "sql" runs what is in there: its neighbours don't, and aren't made again for it.
     Relative imports aren't followed: the package doesn't use them (checked by a test).
     """
     found: set[Path] = set()
@@ -58,7 +59,7 @@ def closure(source: str) -> list[Path]:
                 if file is not None and file not in found:
                     found.add(file)
                     waiting.append(text_of(file))
-    queries = {query for file in found for query in file.parent.glob("sql/*.sql")}
+    queries = {query for file in found if '"sql"' in text_of(file) for query in file.parent.glob("sql/*.sql")}
     return sorted(found | queries)
 
 
