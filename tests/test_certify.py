@@ -8,9 +8,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from jepascope import certify
 from jepascope.analysis import sae
 from jepascope.analysis.stats import Inference, NotComputable
+from jepascope.certify.features import feature_recovery, feature_sets, recovered_shares
+from jepascope.certify.model import certify, oracle_auroc
+from jepascope.certify.planted import TruthError, align, load_truth
 from jepascope.objects import Objects
 
 HOW = Inference(bootstrap=100, permutations=60, folds=3)
@@ -51,8 +53,8 @@ def world(n_patients=300, K=5, seed=0):
 @pytest.fixture(scope="module")
 def certificate():
     objects, twin, table, concepts = world()
-    truth = certify.align(table, concepts, objects.index)
-    return certify.certify(objects, twin, truth, HOW, SETTINGS, seed=0)
+    truth = align(table, concepts, objects.index)
+    return certify(objects, twin, truth, HOW, SETTINGS, seed=0)
 
 
 def test_shocks_are_read_from_z_and_e_and_not_from_z_hat_and_chronic_concepts_from_both(certificate):
@@ -89,12 +91,12 @@ def test_features_recover_concepts_where_they_lie_and_not_in_the_twin(certificat
 
 def test_a_feature_silent_in_test_patients_recovers_nothing_and_stays_in_the_count():
     objects, _, table, concepts = world(n_patients=120)
-    truth = certify.align(table, concepts, objects.index)
+    truth = align(table, concepts, objects.index)
     train = (objects.index["split"] == "train").to_numpy()
     silent = objects.z[:, :4] * train[:, None]
-    recovery = certify.feature_recovery({"silent": silent}, truth, objects.index, HOW, np.random.default_rng(0))
+    recovery = feature_recovery({"silent": silent}, truth, objects.index, HOW, np.random.default_rng(0))
     assert (recovery["value"] == 0).all()
-    assert certify.recovered_shares(recovery)["concepts"].item() == 4
+    assert recovered_shares(recovery)["concepts"].item() == 4
 
 
 def test_the_oracle_reads_the_labels_it_drew_and_ineligible_rows_stay_out():
@@ -102,31 +104,31 @@ def test_the_oracle_reads_the_labels_it_drew_and_ineligible_rows_stay_out():
     risk = rng.random(3000)
     labels = (rng.random(3000) < risk).astype(float)
     labels[::10] = np.nan
-    found = certify.oracle_auroc(risk, labels, np.arange(3000) // 3, HOW, rng)
+    found = oracle_auroc(risk, labels, np.arange(3000) // 3, HOW, rng)
     assert found.low < 5 / 6 < found.high  # P(u > v), u ~ Beta(2, 1), v ~ Beta(1, 2), is 5/6
     assert found.n_rows == 2700
     with pytest.raises(NotComputable, match="patients with the label: 0"):
-        certify.oracle_auroc(risk, 0 * labels, np.arange(3000) // 3, HOW, rng)
+        oracle_auroc(risk, 0 * labels, np.arange(3000) // 3, HOW, rng)
 
 
 def test_truth_is_aligned_by_admission_whatever_its_order():
     objects, _, table, concepts = world(n_patients=40)
     kept = objects.index.iloc[::3]
-    truth = certify.align(table.sample(frac=1, random_state=0), concepts, kept)
+    truth = align(table.sample(frac=1, random_state=0), concepts, kept)
     assert np.array_equal(truth.states["fracture"], table["concept_fracture"].to_numpy()[::3])
     assert np.array_equal(truth.risk, table["risk_30d"].to_numpy()[::3])
 
 
 def test_missing_or_repeated_truth_is_refused():
     objects, twin, table, concepts = world(n_patients=40)
-    with pytest.raises(certify.TruthError, match="7 of 200 encounters have no planted truth"):
-        certify.align(table.iloc[7:], concepts, objects.index)
-    with pytest.raises(certify.TruthError, match="2 repeated admissions"):
-        certify.align(pd.concat([table, table.iloc[:2]]), concepts, objects.index)
-    truth = certify.align(table, concepts, objects.index)
+    with pytest.raises(TruthError, match="7 of 200 encounters have no planted truth"):
+        align(table.iloc[7:], concepts, objects.index)
+    with pytest.raises(TruthError, match="2 repeated admissions"):
+        align(pd.concat([table, table.iloc[:2]]), concepts, objects.index)
+    truth = align(table, concepts, objects.index)
     other = twin._replace(index=twin.index.iloc[::-1])
-    with pytest.raises(certify.TruthError, match="different encounters"):
-        certify.certify(objects, other, truth, HOW, SETTINGS, seed=0)
+    with pytest.raises(TruthError, match="different encounters"):
+        certify(objects, other, truth, HOW, SETTINGS, seed=0)
 
 
 def test_truth_is_read_from_the_tree(tmp_path):
@@ -135,7 +137,7 @@ def test_truth_is_read_from_the_tree(tmp_path):
     table.to_parquet(tmp_path / "truth" / "truth.parquet")
     description = {"concepts": concepts.to_dict("records"), "parameters": {}, "oracle": {}}
     (tmp_path / "truth" / "truth.json").write_text(json.dumps(description))
-    truth = certify.load_truth(tmp_path, objects.index)
+    truth = load_truth(tmp_path, objects.index)
     assert np.array_equal(truth.states["sepsis"], table["concept_sepsis"])
 
 
@@ -143,8 +145,8 @@ def test_what_a_test_patient_shows_changes_no_feature():
     objects, twin, _, _ = world(n_patients=60)
     train = (objects.index["split"] == "train").to_numpy()
     fast = SETTINGS._replace(epochs=2)
-    one = certify.feature_sets(objects.z, twin.z, train, fast, 0)
+    one = feature_sets(objects.z, twin.z, train, fast, 0)
     moved = np.where(train[:, None], objects.z, 1e3 * objects.z)
-    two = certify.feature_sets(moved, twin.z, train, fast, 0)
+    two = feature_sets(moved, twin.z, train, fast, 0)
     for method in one:
         assert np.array_equal(one[method][train], two[method][train])

@@ -214,6 +214,15 @@ class Map(Section):
     max_rows: Positive = 4000
     neighbours: int = Field(15, ge=2)
     min_cluster_patients: Positive = 20
+    resamples: Positive = Field(20, description="bootstrap samples of patients that clusters must come back in")
+
+
+class Certification(Section):
+    """How the planted truth is used."""
+
+    futures: int = Field(32, ge=2, description="simulated next encounters per row, to average over")
+    rows: Positive = Field(1500, description="test rows whose futures are simulated, of whole patients")
+    cohorts: Positive = Field(100, description="null cohorts per method, for its type I error")
 
 
 class Profile(Section):
@@ -232,6 +241,7 @@ class Profile(Section):
     sae: Sae = Sae()
     rollout: Rollout = Rollout()
     map: Map = Map()
+    certification: Certification = Certification()
 
     @field_validator("seeds")
     @classmethod

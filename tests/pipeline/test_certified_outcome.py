@@ -6,7 +6,7 @@ import pytest
 
 from jepascope.analysis.ceiling import shares_of_ceiling
 from jepascope.analysis.stats import Inference, NotComputable
-from jepascope.certify import CERTAIN, Truth
+from jepascope.certify.planted import CERTAIN, Truth
 from jepascope.pipeline import certification
 from jepascope.pipeline.outcomes import READMISSION, Predicted
 from jepascope.store import write_table

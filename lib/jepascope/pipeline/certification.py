@@ -13,7 +13,9 @@ from jepascope import params
 from jepascope.analysis.ceiling import CEILING, contrast, shares_of_ceiling, without_effect
 from jepascope.analysis.sae import Settings
 from jepascope.analysis.stats import Estimate, Inference, NotComputable, Null
-from jepascope.certify import CERTAIN, Truth, certify, certify_arms, load_truth
+from jepascope.certify.concepts import certify_arms
+from jepascope.certify.model import certify
+from jepascope.certify.planted import CERTAIN, Truth, load_truth
 from jepascope.cohort import encounters as cohort_encounters
 from jepascope.objects import load_objects
 from jepascope.pipeline.outcomes import READMISSION, Predicted, load_predicted

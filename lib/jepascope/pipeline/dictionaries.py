@@ -12,9 +12,9 @@ from jepascope import params
 from jepascope.analysis.sae import Dictionary, Quality, Settings, encode, fit, gaussian_like, quality, seed_agreement
 from jepascope.analysis.sae.export import saelens
 from jepascope.analysis.sae.votes import consensus, halves, kept_by_vote, kept_in_noise, on_atoms
-from jepascope.analysis.stats import Inference
+from jepascope.analysis.stats import Inference, NotComputable
 from jepascope.objects import load_objects
-from jepascope.store import read_json, read_tensors, write_json, write_table, write_tensors
+from jepascope.store import read_json, read_table, read_tensors, write_json, write_table, write_tensors
 
 PLAIN = ("scale", "active", "variant")  # of a dictionary's fields, those that are no arrays
 
@@ -89,6 +89,14 @@ def vote_on_features(folder: Path, trained: Path, twin: Path, sae: params.Sae, s
     write_table(folder / "floors.parquet", pd.DataFrame({"data": list(floors), "kept": list(floors.values())}))
     if found.kept.sum() >= 2:
         save_dictionary(folder, on_atoms(z, found.reference.W_dec[found.kept], settings, seed), "kept")
+
+
+def load_consensus(folder: Path) -> Dictionary:
+    """The dictionary of kept features alone, of a folder of `vote_on_features`. Raises NotComputable under two."""
+    kept = int(read_table(folder / "votes.parquet")["kept"].sum())
+    if kept < 2:
+        raise NotComputable(f"{kept} features kept by the vote, 2 needed")
+    return load_dictionary(folder, "kept")
 
 
 def held_out_quality(

@@ -1,0 +1,1 @@
+"""Certification: hold every method against a cohort whose truth is planted."""
