@@ -133,24 +133,30 @@ CERTIFIED = {
 }
 
 
-def false_findings(rng: np.random.Generator, how: Inference = FEW_DRAWS, cohorts: int = 5) -> pd.DataFrame:
+def false_findings(
+    rng: np.random.Generator, how: Inference = FEW_DRAWS, cohorts: int = 5, lengths: np.ndarray | None = None
+) -> pd.DataFrame:
     """Run every method on `cohorts` cohorts of nothing, by rows and by patients: a table of what isn't there.
 
     One row a method: method, quantity (what its numbers are), by_rows and by_patients (means over cohorts), their
     smallest and largest values (…_low, …_high), alarms_rows and alarms_patients (share of cohorts in which the method
-    would have reported a finding), cohorts. By patients, alarms should be near or below 1 − level.
-    Raises ValueError under one cohort.
+    would have reported a finding), cohorts. By patients, alarms should be near or below 1 − level. `lengths` [B] are
+    the records' (`toy_cohort`). Raises ValueError under one cohort.
     """
     _at_least_one(cohorts)
     found: dict[str, list[tuple[Finding, Finding]]] = {name: [] for name in METHODS}
-    for cohort in (toy_cohort(rng) for _ in range(cohorts)):
+    for cohort in (toy_cohort(rng, lengths=lengths) for _ in range(cohorts)):
         for name, method in METHODS.items():
             found[name].append((method.by_rows(cohort, how, rng), method.by_patients(cohort, how, rng)))
     return pd.DataFrame([_record(name, METHODS[name].quantity, findings) for name, findings in found.items()])
 
 
 def alarms(
-    rng: np.random.Generator, shared: Sequence[float], cohorts: Sequence[int], how: Inference = FEW_DRAWS
+    rng: np.random.Generator,
+    shared: Sequence[float],
+    cohorts: Sequence[int],
+    how: Inference = FEW_DRAWS,
+    lengths: np.ndarray | None = None,
 ) -> pd.DataFrame:
     """How often each patient-exact method reports something, by how strong the shared factor is: at 0, type I error.
 
@@ -161,7 +167,7 @@ def alarms(
     for strength, number in zip(shared, cohorts, strict=True):
         _at_least_one(number)
         found: dict[str, list[Finding]] = {name: [] for name in CERTIFIED}
-        for cohort in (toy_cohort(rng, strength) for _ in range(number)):
+        for cohort in (toy_cohort(rng, strength, lengths=lengths) for _ in range(number)):
             for name, method in CERTIFIED.items():
                 found[name].append(method.by_patients(cohort, how, rng))
         for name, findings in found.items():

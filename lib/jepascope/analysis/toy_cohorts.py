@@ -31,19 +31,21 @@ def toy_cohort(
     F: int = 1024,
     L: int = 20,
     C: int = 15,
+    lengths: np.ndarray | None = None,
 ) -> ToyCohort:
     """Draw x = √effect · u_patient + √(1 − effect) · ε, all normal, for every column apart.
 
-    Records have 1 + Poisson(encounters − 1) rows; `effect` in [0, 1) is the correlation between rows of one patient.
+    Records have 1 + Poisson(encounters − 1) rows, or int `lengths` [B], as those of a real cohort; `effect` in [0, 1) is the correlation between rows of one patient.
     Labels are columns above their 80 % quantile, clusters the largest of C columns, so both persist within patients.
     One more such column h is the shared factor: the first `CARRYING` columns of X and Y and the first feature, label
     and cluster become shared · h + √(1 − shared²) · x. With shared = 0 there is nothing to find; at any value, every
     column has variance one.
     """
-    codes = np.repeat(np.arange(patients), 1 + rng.poisson(encounters - 1, patients))
+    rows = 1 + rng.poisson(encounters - 1, patients) if lengths is None else lengths
+    codes = np.repeat(np.arange(len(rows)), rows)
 
     def columns(width: int) -> np.ndarray:
-        own, new = rng.normal(size=(patients, width))[codes], rng.normal(size=(len(codes), width))
+        own, new = rng.normal(size=(len(rows), width))[codes], rng.normal(size=(len(codes), width))
         return np.sqrt(effect) * own + np.sqrt(1 - effect) * new
 
     labels, scores = columns(L), columns(C)

@@ -17,6 +17,7 @@ from typing import Any
 import nbformat
 import yaml
 
+from jepascope.book.certificates import badges, load_certificates
 from jepascope.book.chapter import EXECUTED, RESULTS, is_current, run_folder
 from jepascope.book.notebooks import ChapterError, ChapterSource, book_folder, read_book
 from jepascope.book.run import only_one
@@ -71,6 +72,9 @@ def _stage_chapter(stage: Path, profile: str, chapter: ChapterSource, seed: int 
     notebook.cells = [cell for cell in notebook.cells if "injected-parameters" not in cell.metadata.get("tags", [])]
     for cell in notebook.cells:
         _stage_cell(cell)
+    if chapter.methods:
+        line = badges(chapter.methods, load_certificates(profile))
+        notebook.cells.insert(1, nbformat.v4.new_markdown_cell(line, id="certificates"))
     if not reference:
         for cell in notebook.cells:
             cell.source = LABEL.sub("", cell.source)

@@ -24,6 +24,7 @@ class ChapterSource(NamedTuple):
     name: str  # 05_z_characterisation
     path: Path
     reads: tuple[str, ...]  # chapters whose results this one may read
+    methods: tuple[str, ...]  # whose certificates stand under its title
     parameters: tuple[str, ...]  # names in its parameters cell: profile, seed or seeds, and the sections it uses
     code: str  # all its code cells, as one module
     text: str  # the whole source, as it was read
@@ -81,8 +82,9 @@ def read_chapter(path: Path) -> ChapterSource:
         raise ChapterError(
             f"{path}: its parameters cell must set 'profile', and may set 'seed', 'seeds' and {SECTIONS}; {unknown}"
         )
-    reads = tuple(notebook.metadata.get("jepascope", {}).get("reads", ()))
-    return ChapterSource(path.stem, path, reads, names, "\n\n".join(cell.source for cell in cells), text)
+    header = notebook.metadata.get("jepascope", {})
+    reads, methods = (tuple(header.get(name, ())) for name in ("reads", "methods"))
+    return ChapterSource(path.stem, path, reads, methods, names, "\n\n".join(cell.source for cell in cells), text)
 
 
 def read_book(folder: Path | None = None) -> Book:

@@ -1,0 +1,112 @@
+"""Certificates of methods: how often each is wrong where there is nothing, and how often it finds what is there."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import pandas as pd
+
+from jepascope import params
+from jepascope.analysis.false_findings import alarms, false_findings
+from jepascope.cohort import encounters as cohort_encounters
+from jepascope.store import read_json, read_table, write_json, write_table
+
+# How strong the shared factor of the toy cohorts is, and how many cohorts there are of each that holds one: a share of
+# so many is known to within a fifth.
+STRENGTHS, POWER_COHORTS = (0.2, 0.4, 0.6, 0.8), 25
+# Cohorts on which methods are also done by rows, for the table of what that finds.
+SHOWN_COHORTS = 5
+PATIENTS = 300
+
+
+class Gate(NamedTuple):
+    """What a method must do on cohorts of nothing to be certified: `column` of `alarms` at no factor, at most."""
+
+    column: str
+    most: float
+    words: str
+
+
+class Promise(NamedTuple):
+    """Claims that must hold in every seed for a method to be certified, and what they say in short."""
+
+    claims: tuple[str, ...]
+    words: str
+
+
+# The gates of the design. A method may not report something in more than a tenth of cohorts of nothing, which leaves
+# room for a hundred cohorts to err about a twentieth.
+GATES = {
+    "block sign-flips": Gate("alarms", 0.10, "alarms in cohorts of nothing"),
+    "CKA between patients": Gate("value", 0.02, "mean CKA of strangers"),
+    "nested lasso by patient": Gate("value", 0.01, "mean R² of strangers"),
+    "enrichment by patient max-T": Gate("alarms", 0.10, "alarms in cohorts of nothing"),
+    "search over features by patient max-T": Gate("alarms", 0.10, "alarms in cohorts of nothing"),
+}
+PROMISES: dict[str, Promise] = {
+    "linear probes": Promise(("shock_not_in_z_hat", "shock_in_z"), "shocks are read from z, and are at chance in ẑ"),
+}
+
+
+def examine_methods(folder: Path, encounters: Path, certification: params.Certification, seed: int) -> None:
+    """The step that leaves alarms.parquet (of patient-exact methods) and false_findings.parquet (beside rows).
+
+    Nothing of the encounters is used but how many each of a random sample of patients has.
+    """
+    rng = np.random.default_rng(seed)
+    records = cohort_encounters.load(encounters).index.groupby("subject_id").size().to_numpy()
+    lengths = rng.choice(records, min(PATIENTS, len(records)), replace=False)
+    cohorts = (certification.cohorts, *[min(POWER_COHORTS, certification.cohorts)] * len(STRENGTHS))
+    write_table(folder / "alarms.parquet", alarms(rng, (0.0, *STRENGTHS), cohorts, lengths=lengths))
+    shown = min(SHOWN_COHORTS, certification.cohorts)
+    write_table(folder / "false_findings.parquet", false_findings(rng, cohorts=shown, lengths=lengths))
+
+
+def certificates(folder: Path, examined: Path, *results: Path) -> None:
+    """The step that decides: certificates.json, by method, from what the cohorts and the claims of all seeds say."""
+    table = read_table(examined / "alarms.parquet")
+    claims = [claim for file in results for claim in read_json(file)["claims"]]
+    found = {name: by_cohorts(gate, table[table["method"] == name]) for name, gate in GATES.items()}
+    found |= {name: by_claims(promise, claims) for name, promise in PROMISES.items()}
+    write_json(folder / "certificates.json", found)
+
+
+def by_cohorts(gate: Gate, table: pd.DataFrame) -> dict[str, str]:
+    """One method's certificate from its rows of `alarms`: gate, measured, power, verdict."""
+    nothing = table[table["shared"] == 0].iloc[0]
+    value = float(nothing[gate.column])
+    strongest = table.loc[table["shared"].idxmax()]
+    return {
+        "gate": f"{gate.words} ≤ {gate.most:.2f}",
+        "measured": f"{value:.3f} in {nothing['cohorts']} cohorts",
+        "power": f"{strongest['alarms']:.2f} at a loading of {strongest['shared']:.1f}",
+        "verdict": "certified" if abs(value) <= gate.most else "lost",
+    }
+
+
+def by_claims(promise: Promise, claims: Iterable[dict[str, object]]) -> dict[str, str]:
+    """One method's certificate from claims against the planted truth: all must hold, in every seed."""
+    asked = [claim for claim in claims if claim["id"] in promise.claims]
+    computed = [claim for claim in asked if isinstance(claim["estimate"], dict)]
+    held = sum(claim["verdict"] == "holds" for claim in computed)
+    verdict = "certified" if computed and held == len(asked) else "lost" if computed else "not computable here"
+    return {"gate": promise.words, "measured": f"holds {held} of {len(asked)} times", "power": "", "verdict": verdict}
+
+
+def load_alarms(folder: Path) -> pd.DataFrame:
+    """Of `alarms`: method, quantity, shared, cohorts, value, largest, alarms, low, high."""
+    return read_table(folder / "alarms.parquet")
+
+
+def load_false_findings(folder: Path) -> pd.DataFrame:
+    """Of `false_findings`."""
+    return read_table(folder / "false_findings.parquet")
+
+
+def load_certificates(folder: Path) -> pd.DataFrame:
+    """A row a method: method, gate, measured, power, verdict."""
+    found = read_json(folder / "certificates.json")
+    return pd.DataFrame([{"method": name, **fields} for name, fields in found.items()])

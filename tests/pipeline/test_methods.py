@@ -1,0 +1,80 @@
+"""Certificates of methods: gates decide on empty cohorts, promises on claims of all seeds."""
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from jepascope import params
+from jepascope.book.notebooks import read_book
+from jepascope.cohort import encounters as cohort_encounters
+from jepascope.pipeline import methods
+from jepascope.store import read_json, write_json
+from tests.conftest import CLAIMS
+from tests.fixtures_encounters import toy_encounters
+
+
+@pytest.fixture
+def encounters(tmp_path: Path) -> Path:
+    folder = tmp_path / "encounters"
+    folder.mkdir()
+    cohort_encounters.save(folder, toy_encounters(patients=60))
+    return folder
+
+
+def rows(alarms: float, value: float = 0.0) -> pd.DataFrame:
+    record = {"method": "m", "quantity": "q", "largest": 1.0, "low": 0.0, "high": 1.0, "value": value}
+    return pd.DataFrame(
+        [
+            record | {"shared": 0.0, "cohorts": 100, "alarms": alarms},
+            record | {"shared": 0.8, "cohorts": 25, "alarms": 0.96},
+        ]
+    )
+
+
+def test_a_method_that_alarms_in_too_many_empty_cohorts_loses_its_certificate() -> None:
+    gate = methods.Gate("alarms", 0.10, "alarms")
+    assert methods.by_cohorts(gate, rows(0.10))["verdict"] == "certified"
+    lost = methods.by_cohorts(gate, rows(0.11))
+    assert lost["verdict"] == "lost"
+    assert lost["measured"] == "0.110 in 100 cohorts"
+    assert lost["power"] == "0.96 at a loading of 0.8"
+
+
+def test_a_gate_on_a_value_counts_both_signs() -> None:
+    assert methods.by_cohorts(methods.Gate("value", 0.02, "CKA"), rows(0.0, -0.03))["verdict"] == "lost"
+
+
+def claim(name: str, verdict: str, estimate: object = None) -> dict[str, object]:
+    return {"id": name, "verdict": verdict, "estimate": {"value": 1.0} if estimate is None else estimate}
+
+
+def test_a_promise_must_hold_in_every_seed_and_is_not_judged_without_numbers() -> None:
+    promise = methods.Promise(("a", "b"), "words")
+    held = [claim("a", "holds"), claim("b", "holds"), claim("other", "does not hold")]
+    assert methods.by_claims(promise, held)["verdict"] == "certified"
+    assert methods.by_claims(promise, [*held, claim("a", "does not hold")])["verdict"] == "lost"
+    missing = [claim("a", "not computable here", "not computable here: real records")]
+    assert methods.by_claims(promise, missing)["verdict"] == "not computable here"
+
+
+def test_promises_name_claims_that_chapters_make_and_headers_name_methods_that_are_certified() -> None:
+    promised = {name for promise in methods.PROMISES.values() for name in promise.claims}
+    assert promised <= set(CLAIMS)
+    named = {method for chapter in read_book().chapters for method in chapter.methods}
+    assert named <= {*methods.GATES, *methods.PROMISES}
+
+
+def test_the_step_examines_cohorts_with_the_records_lengths_and_decides(tmp_path: Path, encounters: Path) -> None:
+    folder = tmp_path / "examined"
+    folder.mkdir()
+    methods.examine_methods(folder, encounters, params.Certification(cohorts=2), 0)
+    table = methods.load_alarms(folder)
+    assert set(table["shared"]) == {0.0, *methods.STRENGTHS}
+    assert np.isfinite(table["value"]).all()
+    write_json(tmp_path / "results.json", {"claims": [claim("shock_in_z", "holds")]})
+    methods.certificates(folder, folder, tmp_path / "results.json")
+    found = read_json(folder / "certificates.json")
+    assert found.keys() == {*methods.GATES, *methods.PROMISES}
+    assert found["linear probes"]["verdict"] == "certified"
