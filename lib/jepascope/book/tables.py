@@ -182,26 +182,50 @@ def _recorded(value: Any) -> str:
     return value if isinstance(value, str) else f"{value:.2f}"
 
 
+# How a claim fared over the seeds, in the order of the front page.
+FARED = ("holds in every seed", "depends on the seed", "holds in no seed", "not computable here")
+
+
 def claims_overview(results: Iterable[Path]) -> str:
-    """The ledger as an HTML table: a row a claim linked to its chapter, a column a seed with number and verdict."""
+    """The ledger as an HTML table: what holds in every seed first, what could not be computed last.
+
+    A row a claim, linked to its chapter; a column a seed, with number and verdict.
+    """
     ledger = collect(results)
     seeds = sorted(ledger["seed"].unique())
+    rows: dict[str, list[str]] = {fared: [] for fared in FARED}
+    for (chapter, statement), claims in ledger.groupby(["chapter", "statement"], sort=False):
+        rows[how_it_fared(claims["verdict"])].append(_claim_row(str(chapter), str(statement), claims, seeds))
+    body = "".join(
+        f'<tbody><tr class="fared"><th colspan="{len(seeds) + 4}">{len(found)} '
+        f"{'claim' if len(found) == 1 else 'claims'}: {fared}</th></tr>{''.join(found)}</tbody>"
+        for fared, found in rows.items()
+        if found
+    )
     head = "".join(f"<th>seed {seed:.0f}</th>" for seed in seeds)
-    body = ""
-    for (chapter, statement), rows in ledger.groupby(["chapter", "statement"], sort=False):
-        cells = {row.seed: _claim_cell(row) for row in rows.itertuples()}
-        patients = rows["n_patients"].max()
-        link = f'<a href="{chapter}.html">{html.escape(statement)}</a>'
-        body += (
-            f"<tr><td>{link}<br><small>{rows['tag'].iloc[0]}</small></td>"
-            + "".join(f"<td>{cells.get(seed, '—')}</td>" for seed in seeds)
-            + f"<td>{_first_number(rows['null'])}<br><small>{html.escape(rows['null_name'].iloc[0])}</small></td>"
-            + f"<td>{_first_number(rows['untrained'])}</td>"
-            + f"<td>{'—' if pd.isna(patients) else f'{patients:,.0f}'}</td></tr>"
-        )
     header = f"<tr><th>claim</th>{head}<th>null that was run</th><th>untrained twin</th><th>patients</th></tr>"
-    table = f'<table id="claims" class="table results"><thead>{header}</thead><tbody>{body}</tbody></table>'
+    table = f'<table id="claims" class="table results"><thead>{header}</thead>{body}</table>'
     return f'<div class="table-block">{table}</div>'
+
+
+def how_it_fared(verdicts: Iterable[str]) -> str:
+    """One of `FARED`, from a claim's verdicts in all seeds; a seed without a number decides nothing."""
+    found = {verdict for verdict in verdicts if not verdict.startswith(("not computable", "not licensed"))}
+    if not found:
+        return FARED[3]
+    return FARED[0] if found == {"holds"} else FARED[1] if "holds" in found else FARED[2]
+
+
+def _claim_row(chapter: str, statement: str, claims: pd.DataFrame, seeds: list[float]) -> str:
+    cells = {row.seed: _claim_cell(row) for row in claims.itertuples()}
+    patients = claims["n_patients"].max()
+    return (
+        f'<tr><td><a href="{chapter}.html">{html.escape(statement)}</a><br><small>{claims["tag"].iloc[0]}</small></td>'
+        + "".join(f"<td>{cells.get(seed, '—')}</td>" for seed in seeds)
+        + f"<td>{_first_number(claims['null'])}<br><small>{html.escape(claims['null_name'].iloc[0])}</small></td>"
+        + f"<td>{_first_number(claims['untrained'])}</td>"
+        + f"<td>{'—' if pd.isna(patients) else f'{patients:,.0f}'}</td></tr>"
+    )
 
 
 def _claim_cell(row: Any) -> str:
