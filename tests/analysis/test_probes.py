@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from sklearn.linear_model import LogisticRegression
 
-from jepascope.analysis import probes
+from jepascope.analysis import logistic, probes
 from jepascope.analysis.stats import Inference, NotComputable, auroc
 
 HOW = Inference(bootstrap=200, permutations=100, folds=3)
@@ -31,7 +31,7 @@ def test_newton_equals_scikit_learn():
     y = (X @ rng.normal(size=11) + rng.logistic(size=800) > 2).astype(float)
     for penalty in (1.0, 30.0, 1000.0):
         theirs = LogisticRegression(C=1 / penalty, tol=1e-10, max_iter=2000).fit(X[:, :-1], y)
-        ours = probes.logistic_ridge(X, y, penalty)
+        ours = logistic.logistic_ridge(X, y, penalty)
         assert ours[:-1] == pytest.approx(theirs.coef_[0], abs=1e-3)
         assert ours[-1] == pytest.approx(theirs.intercept_[0], abs=1e-3)
 
@@ -41,30 +41,68 @@ def test_a_bad_start_is_mended_by_step_halving():
     X = np.hstack([rng.normal(size=(400, 5)), np.ones((400, 1))])
     y = (X[:, 0] + rng.logistic(size=400) > 0).astype(float)
     far = np.array([-4.0, 3, 3, -3, 3, 2])
-    assert probes.logistic_ridge(X, y, 0.1, far) == pytest.approx(probes.logistic_ridge(X, y, 0.1), abs=1e-3)
+    assert logistic.logistic_ridge(X, y, 0.1, far) == pytest.approx(logistic.logistic_ridge(X, y, 0.1), abs=1e-3)
 
 
 def test_separable_data_converge():
     X = np.hstack([np.linspace(-1, 1, 60)[:, None] * 1e3, np.ones((60, 1))])
-    beta = probes.logistic_ridge(X, (X[:, 0] > 0).astype(float), 1e-3)
+    beta = logistic.logistic_ridge(X, (X[:, 0] > 0).astype(float), 1e-3)
     assert np.isfinite(beta).all()
     assert auroc(X @ beta, X[:, 0] > 0) == 1
 
 
+def fold_edges(y, folds):
+    edges = np.linspace(0, len(y), folds + 1).astype(int)
+    return edges, [np.r_[: edges[f], edges[f + 1] : len(y)] for f in range(folds)]
+
+
+@pytest.mark.parametrize("penalty", [1000.0, 1.0])
+def test_fits_that_leave_out_a_fold_equal_separate_ones(penalty):
+    rng = np.random.default_rng(0)
+    X = np.hstack([rng.normal(size=(900, 10)), np.ones((900, 1))]).astype(np.float32)
+    y = (X @ rng.normal(size=11) + rng.logistic(size=900) > 2).astype(np.float32)
+    edges, kept = fold_edges(y, 5)
+    start = logistic.logistic_ridge(X, y, penalty)
+    beta, fitted = logistic.held_out_fits(X, y, penalty, edges, start)
+    assert fitted.all()
+    for f, rows in enumerate(kept):
+        assert beta[:, f] == pytest.approx(logistic.logistic_ridge(X[rows], y[rows], penalty), abs=2e-3)
+
+
+def test_a_fold_that_moves_the_optimum_far_is_fitted_by_itself():
+    rng = np.random.default_rng(1)
+    X = np.hstack([rng.normal(size=(60, 30)), np.ones((60, 1))]).astype(np.float32)
+    y = (rng.random(60) < 0.4).astype(np.float32)  # nothing to read, and nearly as many weights as rows
+    edges, kept = fold_edges(y, 3)
+    beta, _ = logistic.held_out_fits(X, y, 0.01, edges, logistic.logistic_ridge(X, y, 0.01))
+    for f, rows in enumerate(kept):
+        alone = logistic.logistic_ridge(X[rows], y[rows], 0.01)
+        assert X[rows] @ beta[:, f] == pytest.approx(X[rows] @ alone, abs=0.05 * np.abs(X[rows] @ alone).max())
+
+
+def test_a_fold_that_holds_all_carriers_has_no_fit():
+    X = np.hstack([np.random.default_rng(0).normal(size=(90, 3)), np.ones((90, 1))]).astype(np.float32)
+    y = (np.arange(90) < 20).astype(np.float32)
+    edges, _ = fold_edges(y, 3)
+    assert logistic.held_out_fits(X, y, 1.0, edges, logistic.logistic_ridge(X, y, 1.0))[1].tolist() == [
+        False,
+        True,
+        True,
+    ]
+
+
 def test_a_planted_direction_is_read_and_an_unrelated_patient_effect_is_not():
     X, targets, patients, train, test = cohort()
-    read, none = (
-        probes.probe_auroc(X, targets[name], patients, train, test, HOW, np.random.default_rng(0))
-        for name in ("read", "none")
-    )
-    assert read.estimate.low > 0.8
-    assert read.selectivity > 0.3
-    assert read.null.p == pytest.approx(1 / 101)
-    assert read.null.high < read.estimate.low
-    assert none.estimate.low < 0.5 < none.estimate.high
-    assert none.null.p > 0.05
-    direction = read.probe.w / np.linalg.norm(read.probe.w)
-    assert direction[:2].sum() / np.sqrt(2) > 0.95
+    found = probes.probe_table({"z": X}, targets, patients, train, test, HOW, np.random.default_rng(0)).table
+    read, none = (found.set_index("target").loc[name] for name in ("read", "none"))
+    assert read["low"] > 0.8
+    assert read["selectivity"] > 0.3
+    assert read["p"] == pytest.approx(1 / 101)
+    assert read["null_high"] < read["low"]
+    assert none["low"] < 0.5 < none["high"]
+    assert none["p"] > 0.05
+    w = probes.fit_probe(X, targets["read"], patients, train, HOW, np.random.default_rng(0)).w
+    assert w[:2].sum() / np.sqrt(2) / np.linalg.norm(w) > 0.95
 
 
 def test_the_probe_sees_no_test_patient():
@@ -76,7 +114,7 @@ def test_the_probe_sees_no_test_patient():
     assert np.array_equal(fitted.w, again.w)
     assert np.array_equal(fitted.scale, again.scale)
     with pytest.raises(ValueError, match="split by patient"):
-        probes.probe_auroc(X, y, patients, train, train, HOW, np.random.default_rng(0))
+        probes.probe_table({"z": X}, {"read": y}, patients, train, train, HOW, np.random.default_rng(0))
 
 
 def test_the_penalty_is_stiff_where_dimensions_only_recognise_patients():
@@ -102,6 +140,10 @@ def test_the_table_keeps_what_could_not_be_computed_with_its_reason():
     for q, name in enumerate(("read", "none")):
         assert auroc(found.scores["z"][:, q], targets[name][test]) == table.loc[("z", name), "value"]
     assert table.loc[("z", "read"), "positives"] == targets["read"][test].sum()
+    few = probes.probe_table(
+        {"z": X}, targets, patients, train, test, HOW._replace(min_patients=500), np.random.default_rng(0)
+    )
+    assert (few.table["reason"] == "80 patients, 500 needed").all()
     with pytest.raises(ValueError, match="these don't"):
         probes.probe_table({"z": X[1:]}, targets, patients, train, test, HOW, np.random.default_rng(0))
 

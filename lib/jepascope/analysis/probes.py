@@ -11,8 +11,9 @@ from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
-from scipy.special import expit
 
+from jepascope.analysis.aurocs import Aurocs, joint_aurocs
+from jepascope.analysis.logistic import choose_penalty, logistic_ridge
 from jepascope.analysis.stats import (
     Estimate,
     Inference,
@@ -21,6 +22,7 @@ from jepascope.analysis.stats import (
     auroc,
     grouped_folds,
     patient_bootstrap,
+    patient_codes,
     permutation_null,
     permuted_auroc,
     permuted_rows,
@@ -31,9 +33,7 @@ from jepascope.analysis.stats import (
 # Ridge weights on standardised features, beside a log-loss summed over rows: from hardly any to dominant.
 PENALTIES = (1000.0, 30.0, 1.0)
 CONTROLS = 3
-MAX_NEWTON = 30
 RESULT_FIELDS = ("null", "null_low", "null_high", "p", "control", "selectivity", "positives", "penalty", "reason")
-TOLERANCE = 1e-5
 
 
 class Probe(NamedTuple):
@@ -46,58 +46,12 @@ class Probe(NamedTuple):
     scale: np.ndarray  # [D]
 
 
-class ProbeResult(NamedTuple):
-    """One probe on held-out patients; selectivity = estimate.value − control (Hewitt & Liang 2019)."""
-
-    probe: Probe
-    scores: np.ndarray  # [N_test]
-    estimate: Estimate
-    null: Null
-    control: float
-    positives: int
-
-    @property
-    def selectivity(self) -> float:
-        """AUROC beyond that of a probe fitted to another patient's labels."""
-        return self.estimate.value - self.control
-
-
 class ProbeTable(NamedTuple):
-    """Probes of every target on every representation, and the scores for means over families."""
+    """Probes of every target on every representation, and what means over families are made of."""
 
-    table: pd.DataFrame
+    table: pd.DataFrame  # a row a representation and target; selectivity = value − control (Hewitt & Liang 2019)
     scores: dict[str, np.ndarray]  # representation -> [N_test, Q]; NaN where a target was not computable
-
-
-def logistic_ridge(X: np.ndarray, y: np.ndarray, penalty: float, start: np.ndarray | None = None) -> np.ndarray:
-    """Newton with step halving: D is small, so a Hessian is cheap and warm-started fits take a step or two.
-
-    Minimises Σ log(1 + exp(−±logit)) + penalty/2 ‖w‖² over β = (w, b) [D + 1]; the last column of X [N, D + 1] is
-    one and its weight b is free. y [N] in {0, 1}; a warm start saves steps and doesn't move the optimum.
-    """
-    beta = np.zeros(X.shape[1]) if start is None else start
-    # A breath of ridge on the intercept keeps the Hessian regular when all rows agree.
-    ridge = np.append(np.full(X.shape[1] - 1, penalty), 1e-6)
-
-    def loss(beta: np.ndarray) -> tuple[float, np.ndarray]:
-        logit = X @ beta.astype(X.dtype)
-        return float((np.logaddexp(0, logit) - y * logit).sum(dtype=float) + ridge @ beta**2 / 2), logit
-
-    value, logit = loss(beta)
-    for _ in range(MAX_NEWTON):
-        p = expit(logit)  # [N]
-        gradient = X.T @ (p - y) + ridge * beta
-        # rootᵀ root is one symmetric product: half the work of Xᵀ diag(p (1 − p)) X.
-        root = X * np.sqrt(p * (1 - p))[:, None]  # [N, D + 1]
-        step = np.linalg.solve((root.T @ root).astype(float) + np.diag(ridge), gradient)
-        size, (new_value, logit) = 1.0, loss(beta - step)
-        while new_value > value and size > 1e-3:
-            size /= 2
-            new_value, logit = loss(beta - size * step)
-        beta, value = beta - size * step, new_value
-        if gradient @ step < TOLERANCE * value:  # convergence is quadratic: the step just taken was the last of use
-            break
-    return beta
+    aurocs: Aurocs  # of the scores, in the order of representations and targets
 
 
 def _standardised(X: np.ndarray, mean: np.ndarray, scale: np.ndarray) -> np.ndarray:
@@ -105,22 +59,30 @@ def _standardised(X: np.ndarray, mean: np.ndarray, scale: np.ndarray) -> np.ndar
     return np.hstack([columns, np.ones((len(columns), 1))]).astype(np.float32)  # [N, D + 1]
 
 
-def choose_penalty(X: np.ndarray, y: np.ndarray, fold: np.ndarray, starts: dict[float, np.ndarray]) -> float:
-    """The penalty with the smallest held-out log-loss over patient-grouped folds: row folds would favour memorising.
+class Rows(NamedTuple):
+    """A space as its readers see it: standardised by its training rows, once for all targets."""
 
-    X [N, D + 1] standardised, fold [N], starts: penalty -> β fitted to all rows (warm starts only).
-    """
-    loss = dict.fromkeys(starts, 0.0)
-    for f in np.unique(fold):
-        inside, outside = fold != f, fold == f
-        # Without both classes there is no fit to judge; the other folds decide.
-        if y[inside].min() == y[inside].max():
-            continue
-        X_in, y_in, X_out, y_out = X[inside], y[inside], X[outside], y[outside]
-        for penalty, start in starts.items():
-            logit = X_out @ logistic_ridge(X_in, y_in, penalty, start).astype(X.dtype)
-            loss[penalty] += float((np.logaddexp(0, logit) - y_out * logit).sum(dtype=float))
-    return min(loss, key=lambda penalty: loss[penalty])
+    train: np.ndarray  # float32 [N_train, D + 1], the last column is one
+    test: np.ndarray  # float32 [N_test, D + 1]
+    mean: np.ndarray  # [D]
+    scale: np.ndarray  # [D]
+
+
+def standardised_rows(X: np.ndarray, train: np.ndarray, test: np.ndarray) -> Rows:
+    """Standardise X [N, D] by the mean and spread of the rows `train` [N] (bool) alone."""
+    mean, scale = np.asarray(X[train], float).mean(axis=0), np.asarray(X[train], float).std(axis=0)
+    scale[scale < 1e-8] = 1.0  # a constant dimension says nothing, and must not divide by zero
+    return Rows(_standardised(X[train], mean, scale), _standardised(X[test], mean, scale), mean, scale)
+
+
+def _fit(rows: Rows, y: np.ndarray, fold: np.ndarray | None, penalties: tuple[float, ...]) -> Probe:
+    """Fit y float32 [N_train]; with several penalties, choose one by the folds [N_train]."""
+    fits: dict[float, np.ndarray] = {}
+    beta = None
+    for penalty in sorted(penalties, reverse=True):  # from stiff to loose, each a warm start of the next
+        beta = fits[penalty] = logistic_ridge(rows.train, y, penalty, beta)
+    best = penalties[0] if fold is None else choose_penalty(rows.train, y, fold, fits)
+    return Probe(fits[best][:-1], float(fits[best][-1]), best, rows.mean, rows.scale)
 
 
 def fit_probe(
@@ -139,18 +101,8 @@ def fit_probe(
     """
     y = np.asarray(y, np.float32)[train]
     require_carriers(y, patients[train], how.min_carriers)
-    mean = np.asarray(X[train], float).mean(axis=0)
-    scale = np.asarray(X[train], float).std(axis=0)
-    scale[scale < 1e-8] = 1.0  # a constant dimension says nothing, and must not divide by zero
-    rows = _standardised(X[train], mean, scale)
-    fits: dict[float, np.ndarray] = {}
-    beta = None
-    for penalty in sorted(penalties, reverse=True):  # from stiff to loose, each a warm start of the next
-        beta = fits[penalty] = logistic_ridge(rows, y, penalty, beta)
-    best = penalties[0]
-    if len(penalties) > 1:
-        best = choose_penalty(rows, y, grouped_folds(patients[train], how.folds, rng), fits)
-    return Probe(fits[best][:-1], float(fits[best][-1]), best, mean, scale)
+    fold = grouped_folds(patients[train], how.folds, rng) if len(penalties) > 1 else None
+    return _fit(standardised_rows(X, train, np.zeros(len(X), bool)), y, fold, penalties)
 
 
 def probe_scores(probe: Probe, X: np.ndarray) -> np.ndarray:
@@ -158,72 +110,14 @@ def probe_scores(probe: Probe, X: np.ndarray) -> np.ndarray:
     return ((np.asarray(X, float) - probe.mean) / probe.scale) @ probe.w + probe.b
 
 
-def control_auroc(
-    X: np.ndarray,
-    y: np.ndarray,
-    patients: np.ndarray,
-    train: np.ndarray,
-    test: np.ndarray,
-    probe: Probe,
-    rng: np.random.Generator,
-) -> float:
-    """Held-out AUROC of the same reader on control tasks: y of other patients, as rare and as sticky.
+def control_auroc(rows: Rows, in_train: np.ndarray, in_test: np.ndarray, penalty: float) -> float:
+    """Held-out AUROC of the same reader on control tasks: a label of other patients, as rare and as sticky.
 
-    Labels move between training patients and, apart, between test patients (`permuted_rows`); mean over `CONTROLS`.
+    in_train [C, N_train] and in_test [C, N_test]: the label moved between training patients and, apart, between test
+    patients (`permuted_rows`); the mean over C tasks.
     """
-    rows = _standardised(X, probe.mean, probe.scale)
-    values = []
-    for _ in range(CONTROLS):
-        in_train, in_test = (y[part][permuted_rows(patients[part], 1, rng)[0]] for part in (train, test))
-        beta = logistic_ridge(rows[train], in_train.astype(np.float32), probe.penalty)
-        values.append(auroc(rows[test] @ beta, in_test))
-    return float(np.mean(values))
-
-
-def probe_auroc(
-    X: np.ndarray,
-    y: np.ndarray,
-    patients: np.ndarray,
-    train: np.ndarray,
-    test: np.ndarray,
-    how: Inference,
-    rng: np.random.Generator,
-    moves: np.ndarray | None = None,
-) -> ProbeResult:
-    """Fit on train, read on test: AUROC with patient bootstrap, patient-permutation null and control task.
-
-    X [N, D], y [N], patients [N], train and test [N] bool without a shared patient (else ValueError). `moves`
-    [draws, N_test] from `permuted_rows` can be shared by many probes. Raises NotComputable as `fit_probe` does.
-    """
-    if np.intersect1d(patients[train], patients[test]).size:
-        raise ValueError("a patient is in train and in test: split by patient")
-    y = np.asarray(y, bool)
-    require_carriers(y[test], patients[test], how.min_carriers)
-    probe = fit_probe(X, y, patients, train, how, rng)
-    scores = probe_scores(probe, X[test])
-    estimate = patient_bootstrap(
-        weighted_auroc(scores, y[test]), patients[test], how.bootstrap, how.level, rng, how.min_patients
-    )
-    if moves is None:
-        moves = permuted_rows(patients[test], how.permutations, rng)
-    null = permutation_null(permuted_auroc(scores, y[test]), moves, how.level)
-    control = control_auroc(X, y, patients, train, test, probe, rng)
-    return ProbeResult(probe, scores, estimate, null, control, int(y[test].sum()))
-
-
-def _row(result: ProbeResult) -> dict[str, object]:
-    return {
-        **result.estimate._asdict(),
-        "null": result.null.value,
-        "null_low": result.null.low,
-        "null_high": result.null.high,
-        "p": result.null.p,
-        "control": result.control,
-        "selectivity": result.selectivity,
-        "positives": result.positives,
-        "penalty": result.probe.penalty,
-        "reason": "",
-    }
+    fits = [logistic_ridge(rows.train, y.astype(np.float32), penalty) for y in in_train]
+    return float(np.mean([auroc(rows.test @ beta, y) for beta, y in zip(fits, in_test, strict=True)]))
 
 
 def probe_table(
@@ -235,31 +129,86 @@ def probe_table(
     how: Inference,
     rng: np.random.Generator,
 ) -> ProbeTable:
-    """Every target on every representation, on identical rows, folds and draws: else rows differ, not spaces.
+    """Every target on every representation: fitted on train, read on test, with interval, null and control task.
 
-    representations: name -> [N, D]; targets: name -> [N]; all aligned with patients, train, test [N].
-    A target that can't be computed keeps its row, with NaN and the reason. Raises ValueError on misaligned arrays.
+    All meet the same rows, folds, draws, moves and control labels: else rows of the table differ, not spaces.
+
+    representations: name -> [N, D]; targets: name -> [N]; all aligned with patients, train, test [N], the latter bool
+    without a shared patient. A target that can't be computed keeps its row, with NaN and the reason. Raises ValueError
+    on misaligned arrays or a shared patient, NotComputable for one test patient.
     """
     lengths = {name: len(array) for name, array in (representations | targets).items() if len(array) != len(patients)}
     if lengths:
         raise ValueError(f"arrays must have the {len(patients)} rows of `patients`; these don't: {lengths}")
+    if np.intersect1d(patients[train], patients[test]).size:
+        raise ValueError("a patient is in train and in test: split by patient")
+    labels = np.stack([np.asarray(y, bool) for y in targets.values()], axis=1)  # [N, Q]
+    reasons = [_why_not(y, patients, train, test, how) for y in labels.T]
     moves = permuted_rows(patients[test], how.permutations, rng)  # [draws, N_test]
-    # One seed for all: each probe then meets the same folds, draws and control labels.
-    seed = int(rng.integers(2**63))
-    records = []
+    fold = None if all(reasons) else grouped_folds(patients[train], how.folds, rng)
+    spaces = {name: standardised_rows(X, train, test) for name, X in representations.items()}
+    fits = {
+        (name, q): _fit(rows, labels[train, q].astype(np.float32), fold, PENALTIES)
+        for name, rows in spaces.items()
+        for q in range(len(reasons))
+        if not reasons[q]
+    }
     scores = {name: np.full((int(test.sum()), len(targets)), np.nan) for name in representations}
-    for name, X in representations.items():
-        for q, (target, y) in enumerate(targets.items()):
+    for (name, q), probe in fits.items():
+        scores[name][:, q] = probe_scores(probe, representations[name][test])
+    found = joint_aurocs(np.stack(list(scores.values())), labels[test], patients[test], moves, how, rng)
+    control = [permuted_rows(patients[part], CONTROLS, rng) for part in (train, test)]  # [C, N_train], [C, N_test]
+    controls = {
+        (name, q): control_auroc(spaces[name], *_moved(labels[:, q], control, train, test), probe.penalty)
+        for (name, q), probe in fits.items()
+    }
+    return ProbeTable(_table(list(spaces), list(targets), fits, found, controls, labels[test], reasons), scores, found)
+
+
+def _moved(
+    y: np.ndarray, moves: list[np.ndarray], train: np.ndarray, test: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    return y[train][moves[0]], y[test][moves[1]]
+
+
+def _why_not(y: np.ndarray, patients: np.ndarray, train: np.ndarray, test: np.ndarray, how: Inference) -> str:
+    """Why y [N] can't be probed here; empty where it can."""
+    try:
+        patient_codes(patients[test], how.min_patients)
+        patient_codes(patients[train], how.folds)
+        for part in (test, train):
+            require_carriers(y[part], patients[part], how.min_carriers)
+    except NotComputable as reason:
+        return str(reason)
+    return ""
+
+
+def _table(
+    spaces: list[str],
+    targets: list[str],
+    fits: dict[tuple[str, int], Probe],
+    found: Aurocs,
+    controls: dict[tuple[str, int], float],
+    labels: np.ndarray,
+    reasons: list[str],
+) -> pd.DataFrame:
+    records = []
+    for s, name in enumerate(spaces):
+        for q, target in enumerate(targets):
+            records.append({"representation": name, "target": target, "value": np.nan, "reason": reasons[q]})
+            if reasons[q]:
+                continue
             try:
-                result = probe_auroc(X, y, patients, train, test, how, np.random.default_rng(seed), moves)
+                estimate, null = found.combined(found.only(s, [q]))
             except NotComputable as reason:
-                found: dict[str, object] = {"value": np.nan, "reason": str(reason)}
-            else:
-                found, scores[name][:, q] = _row(result), result.scores
-            records.append({"representation": name, "target": target, **found})
+                records[-1]["reason"] = str(reason)
+                continue
+            control, penalty = controls[name, q], fits[name, q].penalty
+            records[-1] |= {**estimate._asdict(), "null": null.value, "null_low": null.low, "null_high": null.high}
+            records[-1] |= {"p": null.p, "control": control, "selectivity": estimate.value - control}
+            records[-1] |= {"positives": int(labels[:, q].sum()), "penalty": penalty}
     # All columns, also when no target could be computed.
-    columns = ["representation", "target", *Estimate._fields, *RESULT_FIELDS]
-    return ProbeTable(pd.DataFrame(records).reindex(columns=columns), scores)
+    return pd.DataFrame(records).reindex(columns=["representation", "target", *Estimate._fields, *RESULT_FIELDS])
 
 
 def mean_auroc(

@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
 
-from jepascope.analysis.probes import (
-    mean_auroc,
-    mean_auroc_difference,
-    mean_auroc_difference_null,
-    mean_auroc_null,
-    probe_table,
-)
+from jepascope.analysis.aurocs import Aurocs
+from jepascope.analysis.probes import probe_table
 from jepascope.analysis.stats import Estimate, Inference, NotComputable
 from jepascope.certify.planted import Truth
 from jepascope.objects import Objects
+
+NULL = ("null", "null_low", "null_high", "p")
 
 
 class ConceptProbes(NamedTuple):
@@ -54,12 +51,11 @@ def concept_probes(
     train, test = ((index["split"] == name).to_numpy() for name in ("train", "test"))
     targets = {name: truth.states[name].to_numpy() for name in truth.concepts["name"]}
     found = probe_table(spaces, targets, patients, train, test, how, rng)
-    dynamics = truth.concepts.set_index("name")["dynamics"]
+    dynamics = truth.concepts.set_index("name")["dynamics"][list(targets)]
     table = found.table.rename(columns={"target": "concept"})
     table.insert(1, "dynamics", table["concept"].map(dynamics))
-    labels = truth.states[list(targets)].to_numpy()[test]
-    told = (labels, dynamics[list(targets)].to_numpy(), patients[test], how, rng)
-    return ConceptProbes(table, family_means(found.scores, *told), training_gains(found.scores, pairs, *told))
+    told = (found.aurocs, list(spaces), dynamics.to_numpy())
+    return ConceptProbes(table, family_means(*told), training_gains(*told, pairs))
 
 
 def certify_arms(
@@ -73,79 +69,45 @@ def certify_arms(
     return concept_probes(spaces, pairs, targets, twin.index.iloc[rows], how, rng)
 
 
-def family_means(
-    scores: dict[str, np.ndarray],
-    labels: np.ndarray,
-    dynamics: np.ndarray,
-    patients: np.ndarray,
-    how: Inference,
-    rng: np.random.Generator,
-) -> pd.DataFrame:
+def family_means(aurocs: Aurocs, spaces: list[str], dynamics: np.ndarray) -> pd.DataFrame:
     """Mean AUROC by dynamics and space with joint patient-bootstrap intervals and the permutation null.
 
-    scores: space -> [N, C], NaN where not computable; labels [N, C], dynamics [C], patients [N] of test rows.
-    The same draws serve all spaces, so that rows of the table can be compared.
+    aurocs: of S spaces, named in order, and C concepts; dynamics [C]. All share their draws, so rows can be compared.
     """
     # A concept that one space could not be probed for is left out of all: else families differ in membership.
-    computable = np.all([np.isfinite(s).all(axis=0) for s in scores.values()], axis=0)  # [C]
-    seed = int(rng.integers(2**63))
+    computable = np.isfinite(aurocs.value).all(axis=0)  # [C]
     records = []
     for family in pd.unique(dynamics):
         mine = computable & (dynamics == family)
-        for space, s in scores.items():
-            record = {"dynamics": family, "representation": space, "concepts": int(mine.sum())}
-            try:
-                arguments = (s[:, mine], labels[:, mine], patients, how)
-                estimate = mean_auroc(*arguments, np.random.default_rng(seed))
-                null = mean_auroc_null(*arguments, np.random.default_rng(seed))
-            except NotComputable as reason:
-                records.append(record | {"value": np.nan, "reason": str(reason)})
-                continue
-            nulls = {"null": null.value, "null_low": null.low, "null_high": null.high, "p": null.p}
-            records.append(record | estimate._asdict() | nulls | {"reason": ""})
-    columns = [
-        "dynamics",
-        "representation",
-        "concepts",
-        *Estimate._fields,
-        "null",
-        "null_low",
-        "null_high",
-        "p",
-        "reason",
-    ]
+        for s, space in enumerate(spaces):
+            about = {"dynamics": family, "representation": space, "concepts": int(mine.sum())}
+            records.append(about | _spelled(aurocs, aurocs.only(s, mine)))
+    columns = ["dynamics", "representation", "concepts", *Estimate._fields, *NULL, "reason"]
     return pd.DataFrame(records).reindex(columns=columns)
 
 
 def training_gains(
-    scores: dict[str, np.ndarray],
-    pairs: dict[str, tuple[str, str]],
-    labels: np.ndarray,
-    dynamics: np.ndarray,
-    patients: np.ndarray,
-    how: Inference,
-    rng: np.random.Generator,
+    aurocs: Aurocs, spaces: list[str], dynamics: np.ndarray, pairs: dict[str, tuple[str, str]]
 ) -> pd.DataFrame:
     """Mean AUROC on one space minus that on another, by dynamics: being read is no finding where the twin reads it too.
 
     Arguments as in `family_means`, and pairs: name -> (space, space to subtract). Columns dynamics, name, value, low,
-    high, null, ...; the same draws serve all pairs.
+    high, null, ...
     """
-    seed = int(rng.integers(2**63))
     records = []
-    for name, (one, other) in pairs.items():
-        ours, theirs = scores[one], scores[other]
-        computable = np.isfinite(ours).all(axis=0) & np.isfinite(theirs).all(axis=0)  # [C]
+    for name, pair in pairs.items():
+        one, other = (spaces.index(space) for space in pair)
+        computable = np.isfinite(aurocs.value[[one, other]]).all(axis=0)  # [C]
         for family in pd.unique(dynamics):
             mine = computable & (dynamics == family)
-            arguments = (ours[:, mine], theirs[:, mine], labels[:, mine], patients, how)
-            try:
-                estimate = mean_auroc_difference(*arguments, np.random.default_rng(seed))
-                null = mean_auroc_difference_null(*arguments, np.random.default_rng(seed))
-            except NotComputable as reason:
-                records.append({"dynamics": family, "name": name, "value": np.nan, "reason": str(reason)})
-                continue
-            nulls = {"null": null.value, "null_low": null.low, "null_high": null.high, "p": null.p}
-            records.append({"dynamics": family, "name": name, **estimate._asdict(), **nulls, "reason": ""})
-    columns = ["dynamics", "name", *Estimate._fields, "null", "null_low", "null_high", "p", "reason"]
-    return pd.DataFrame(records).reindex(columns=columns)
+            weights = aurocs.only(one, mine) - aurocs.only(other, mine)
+            records.append({"dynamics": family, "name": name} | _spelled(aurocs, weights))
+    return pd.DataFrame(records).reindex(columns=["dynamics", "name", *Estimate._fields, *NULL, "reason"])
+
+
+def _spelled(aurocs: Aurocs, weights: np.ndarray) -> dict[str, Any]:
+    try:
+        estimate, null = aurocs.combined(weights)
+    except NotComputable as reason:
+        return {"value": np.nan, "reason": str(reason)}
+    return estimate._asdict() | dict(zip(NULL, null, strict=True)) | {"reason": ""}
