@@ -182,11 +182,11 @@ class Sae(Section):
     """The sparse autoencoder on z."""
 
     variant: SaeVariant = Field("topk", description="what decides which features are on")
-    features: Positive = 128
+    features: Positive = Field(64, description="F; the smallest at the elbow, where most features come back")
     active: Positive = Field(6, description="k: features on per encounter, at most or on average")
-    epochs: Positive = 40
+    epochs: Positive = 20
     batch_rows: Positive = Field(256, description="small: a hospital's encounters make few steps an epoch")
-    learning_rate: float = Field(2e-3, gt=0, le=1)
+    learning_rate: float = Field(4e-3, gt=0, le=1)
     seeds: Positive = Field(2, description="fits, to see which features come back")
     voters: int = Field(5, ge=2, description="independent fits that vote on features, on each half of the patients")
     keep: Share = Field(0.6, description="share of the other fits in which a kept feature comes back")

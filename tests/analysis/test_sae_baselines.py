@@ -30,21 +30,21 @@ def unexplained(dictionary, x):
 def test_all_baselines_have_the_same_number_of_entries_and_a_free_dictionary_beats_them(planted):
     x = planted[0]
     found = baselines.baselines(x, SETTINGS, seed=1)  # not the seed of the planted atoms
-    assert list(found) == ["PCA", "ICA", "semi-NMF", "k-means", "frozen random", "soft-frozen"]
+    assert list(found) == ["pca", "ica", "semi_nmf", "kmeans", "random", "soft_random"]
     ours = unexplained(sae.fit(x, SETTINGS, 0), x)
     for name, dictionary in found.items():
         codes = sae.encode(dictionary, x)
         assert codes.values.shape[1] == 2, name
         assert len(dictionary.W_dec) <= 16, name
         assert unexplained(dictionary, x) > ours + 0.005, name
-    assert unexplained(found["soft-frozen"], x) < unexplained(found["frozen random"], x)
+    assert unexplained(found["soft_random"], x) < unexplained(found["random"], x)
 
 
 def test_frozen_atoms_stay_and_soft_frozen_ones_stay_near(planted):
     found = baselines.baselines(planted[0], SETTINGS._replace(epochs=4), seed=1)
     start = baselines.random_atoms(10, 16, seed=1)
-    assert found["frozen random"].W_dec == pytest.approx(start, abs=1e-5)
-    cosine = (found["soft-frozen"].W_dec * start).sum(axis=1)
+    assert found["random"].W_dec == pytest.approx(start, abs=1e-5)
+    cosine = (found["soft_random"].W_dec * start).sum(axis=1)
     assert baselines.SOFT - 1e-4 < cosine.min() < 0.95
 
 

@@ -106,7 +106,58 @@ def test_nothing_that_the_other_half_says_moves_the_votes(planted, consensus):
 
 def test_nothing_is_kept_in_noise(planted):
     wide = np.random.default_rng(0).normal(size=(2000, 32)) * np.geomspace(2, 0.5, 32)
-    assert votes.kept_in_noise(wide.astype(np.float32), VOTING, seed=0) == 0
+    first, second = (votes.noise_round(wide.astype(np.float32), VOTING, seed) for seed in (0, 50))
+    bar = votes.safe_bar(first, VOTING.keep)
+    assert matching.SAME < bar < 0.9  # two of the five fits have a feature that passes the usual cosine
+    assert not first.kept(VOTING.keep, bar).any()
+    assert second.kept(VOTING.keep, bar).mean() < 0.01 * VOTING.features
+
+
+def turned(cosine):
+    """Two axes, the second of them turned until it has this cosine with what it was."""
+    return np.array([[1, 0, 0, 0], [0, cosine, np.sqrt(1 - cosine**2), 0]])
+
+
+def test_every_fit_is_the_reference_once():
+    found = votes.compare_all([axes(0, 1, 2), axes(1, 0), axes(3, 0)])
+    assert found.kept(keep=1.0, same=0.7).tolist() == [1, 1, 1]
+    assert found.kept(keep=0.5, same=0.7).tolist() == [2, 2, 1]
+    assert [(a.matched, a.features) for a in found.agreements(0.7)] == [(2, 2), (1, 2), (1, 2)]
+
+
+def test_the_bar_rises_until_noise_keeps_nothing_and_not_further():
+    apart = votes.compare_all([axes(0, 1), axes(2, 3)])
+    assert votes.safe_bar(apart, keep=0.6) == matching.SAME
+    near = [np.array([[1, 0, 0, 0]]), np.array([[0.82, np.sqrt(1 - 0.82**2), 0, 0]])]
+    assert votes.safe_bar(votes.compare_all(near), keep=0.6) == 0.85
+    assert votes.safe_bar(votes.compare_all([axes(0)] * 2), keep=0.6) == 1.0
+
+
+def test_drawn_rows_are_those_of_whole_patients_and_as_many_as_before():
+    patients = np.repeat(np.arange(30), np.arange(30) % 4 + 1)
+    rows = votes.drawn_rows(patients, 5, np.random.default_rng(0))
+    assert rows.shape == (5, len(patients))
+    assert len({tuple(draw) for draw in rows}) == 5
+    for draw in rows:
+        times = np.bincount(draw, minlength=len(patients))
+        cut = patients[draw[-1]]  # the last patient drawn may lack her last rows
+        assert all(np.ptp(times[patients == p]) == 0 for p in set(patients) - {cut})
+        assert times.max() > 1
+
+
+def test_a_fit_to_drawn_rows_sees_these_alone(planted):
+    x = planted[0][:600]
+    short = VOTING._replace(epochs=2)
+    everything = np.arange(600)[None]
+    assert np.array_equal(sae.fit_many(x, short, [3], rows=everything)[0].W_dec, sae.fit_many(x, short, [3])[0].W_dec)
+    first = np.tile(np.arange(300), 2)[None]
+    swapped = x.copy()
+    swapped[300:] = -x[300:][::-1]
+    # Means and scales are of all rows, so they have to agree.
+    swapped[300:] += x[300:].mean(axis=0) - swapped[300:].mean(axis=0)
+    ours, theirs = (sae.fit_many(y, short, [3], rows=first)[0] for y in (x, swapped))
+    assert ours.W_dec == pytest.approx(theirs.W_dec, abs=0.02)
+    assert not np.allclose(ours.W_dec, sae.fit_many(x, short, [3])[0].W_dec, atol=0.02)
 
 
 def test_an_encoder_for_the_kept_atoms_leaves_them_as_they_are(planted, consensus):

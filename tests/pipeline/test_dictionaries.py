@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import shutil
+
 import numpy as np
 import pandas as pd
 import pytest
 
 from jepascope import params
 from jepascope.analysis import sae
-from jepascope.analysis.stats import Inference
+from jepascope.analysis.stats import Inference, NotComputable
 from jepascope.objects import Objects, load_objects, save_objects
 from jepascope.pipeline import dictionaries
-from jepascope.store import StoreError, read_json, read_table, read_tensors
+from jepascope.store import StoreError, read_json, read_table, read_tensors, write_table
 
 SMALL = params.Sae(features=20, active=2, epochs=15, batch_rows=128, learning_rate=1e-2, voters=3)
 
@@ -59,9 +61,10 @@ def test_votes_are_kept_with_their_floors_and_an_encoder_for_what_is_kept(folder
     votes = read_table(voted / "votes.parquet")
     assert len(votes) == 20
     assert (votes["voters"].unique().tolist(), votes["checkers"].unique().tolist()) == ([2], [3])
-    floors = read_table(voted / "floors.parquet").set_index("data")["kept"]
-    assert floors["z"] == votes["kept"].sum() >= 8
-    assert max(floors["untrained z"], floors["Gaussian noise with z's covariance"]) <= 1
+    floors = read_table(voted / "floors.parquet").groupby("data")["kept"]
+    assert floors.count().tolist() == [3, 3, 3]
+    assert floors.first()["z"] == votes["kept"].sum() >= 8
+    assert max(floors.max()["untrained z"], floors.max()["Gaussian noise with z's covariance"]) <= 1
     kept = dictionaries.load_dictionary(voted, "kept")
     reference = dictionaries.load_dictionary(voted, "reference")
     assert kept.W_dec == pytest.approx(reference.W_dec[votes["kept"]], abs=1e-6)
@@ -95,3 +98,31 @@ def test_an_export_holds_what_saelens_asks_for(voted, tmp_path):
     assert {name: array.shape for name, array in weights.items()} == {
         "W_enc": (32, 20), "b_enc": (20,), "W_dec": (20, 32), "b_dec": (32,)
     }  # fmt: skip
+
+
+def test_kept_features_come_back_in_refits_to_other_patients_and_the_twins_do_not(voted):
+    found = dictionaries.load_returning(voted, 0.95)
+    assert found.kept.low > 0.5 > found.all_over_twin.n_patients / 1000
+    assert found.kept.low <= found.kept.value <= found.kept.high <= 1
+    assert found.all_over_twin.low > 0.2
+    assert found.in_noise.value < 0.2
+    assert found.kept.n_patients == 200
+    shares = read_table(voted / "refits.parquet").query("data == 'z'")["kept"]
+    assert found.kept.value == pytest.approx(shares.mean())
+    assert found.kept.value - found.kept.low == pytest.approx(2.262 * shares.std(), abs=1e-3)  # t of nine degrees
+
+
+def test_a_vote_that_keeps_noise_licenses_nothing(voted, tmp_path):
+    for name in ("votes.parquet", "kept.safetensors", "kept.json", "floors.parquet", "refits.parquet"):
+        shutil.copy(voted / name, tmp_path / name)
+    assert len(dictionaries.load_consensus(tmp_path).W_dec) == read_table(voted / "votes.parquet")["kept"].sum()
+    floors = read_table(tmp_path / "floors.parquet")
+    floors["kept"] = [5, 4, 6, 0, 0, 0, 0, 2, 1]
+    write_table(tmp_path / "floors.parquet", floors)
+    assert dictionaries.share_kept(tmp_path).noise[:3] == pytest.approx((0.05, 0, 0.1), abs=0.06)
+    with pytest.raises(NotComputable, match="keeps 2 features of Gaussian noise"):
+        dictionaries.load_consensus(tmp_path)
+    write_table(tmp_path / "floors.parquet", floors.assign(kept=0))
+    write_table(tmp_path / "votes.parquet", read_table(voted / "votes.parquet").assign(kept=False))
+    with pytest.raises(NotComputable, match="0 features kept"):
+        dictionaries.load_consensus(tmp_path)

@@ -35,11 +35,11 @@ def toy_cohort(
 ) -> ToyCohort:
     """Draw x = √effect · u_patient + √(1 − effect) · ε, all normal, for every column apart.
 
-    Records have 1 + Poisson(encounters − 1) rows, or int `lengths` [B], as those of a real cohort; `effect` in [0, 1) is the correlation between rows of one patient.
-    Labels are columns above their 80 % quantile, clusters the largest of C columns, so both persist within patients.
-    One more such column h is the shared factor: the first `CARRYING` columns of X and Y and the first feature, label
-    and cluster become shared · h + √(1 − shared²) · x. With shared = 0 there is nothing to find; at any value, every
-    column has variance one.
+    Records have 1 + Poisson(encounters − 1) rows, or int `lengths` [B], as those of a real cohort; `effect` in [0, 1)
+    is the correlation between rows of one patient. Labels are columns above their 80 % quantile, clusters the largest
+    of C columns, so both persist within patients. One more such column h is the shared factor: the first `CARRYING`
+    columns of X and Y and the first feature, label and cluster become shared · h + √(1 − shared²) · x. With shared = 0
+    there is nothing to find; at any value, every column has variance one.
     """
     rows = 1 + rng.poisson(encounters - 1, patients) if lengths is None else lengths
     codes = np.repeat(np.arange(len(rows)), rows)

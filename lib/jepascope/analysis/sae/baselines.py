@@ -6,13 +6,15 @@ and ICA have two signs and features have one, so each gives two atoms.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import numpy as np
 from sklearn.cluster import MiniBatchKMeans
 from sklearn.decomposition import FastICA
 
 from jepascope.analysis.sae.dictionary import Dictionary, Settings
 from jepascope.analysis.sae.matching import unit_rows
-from jepascope.analysis.sae.votes import on_atoms
+from jepascope.analysis.sae.votes import on_atoms, on_each
 
 # How near to its random start a soft-frozen decoder row stays (Korznikov et al. 2026).
 SOFT = 0.8
@@ -70,19 +72,43 @@ def _both_signs(rows: np.ndarray, features: int) -> np.ndarray:
     return np.concatenate([rows, -rows])
 
 
-def baselines(x: np.ndarray, settings: Settings, seed: int) -> dict[str, Dictionary]:
+# The baselines by the names under which they are stored, and as pages write them.
+NAMES = {
+    "pca": "PCA",
+    "ica": "ICA",
+    "semi_nmf": "semi-NMF",
+    "kmeans": "k-means",
+    "random": "frozen random",
+    "soft_random": "soft-frozen random",
+}
+
+
+def atoms_of(name: str, x: np.ndarray, features: int, seed: int) -> np.ndarray:
+    """Atoms of one of `NAMES` on x [N, D]: [F', D], F' at most `features`."""
+    ways = {
+        "pca": lambda: principal_atoms(x, features),
+        "ica": lambda: independent_atoms(x, features, seed),
+        "semi_nmf": lambda: semi_nmf_atoms(x, features, seed),
+        "kmeans": lambda: mean_atoms(x, features, seed),
+        "random": lambda: random_atoms(x.shape[1], features, seed),
+        "soft_random": lambda: random_atoms(x.shape[1], features, seed),
+    }
+    return ways[name]()
+
+
+def baselines(
+    x: np.ndarray, settings: Settings, seed: int, names: Iterable[str] = tuple(NAMES)
+) -> dict[str, Dictionary]:
     """Dictionaries on x [N, D] at the settings' number of features and active entries, by where the atoms are from.
 
-    "frozen random" never trains its decoder, "soft-frozen" may turn it by little: what they reach, an SAE's features
-    need not be learnt for. Raises like `fit`.
+    "random" never trains its decoder, "soft_random" may turn it by little (Korznikov et al. 2026): what they reach, an
+    SAE's features need not be learnt for. Raises like `fit`.
     """
-    F = settings.features
-    atoms = {
-        "PCA": principal_atoms(x, F),
-        "ICA": independent_atoms(x, F, seed),
-        "semi-NMF": semi_nmf_atoms(x, F, seed),
-        "k-means": mean_atoms(x, F, seed),
-        "frozen random": random_atoms(x.shape[1], F, seed),
-    }
-    fits = {name: on_atoms(x, rows, settings, seed) for name, rows in atoms.items()}
-    return fits | {"soft-frozen": on_atoms(x, atoms["frozen random"], settings, seed, SOFT)}
+    atoms = {name: atoms_of(name, x, settings.features, seed) for name in names}
+    frozen = [name for name in atoms if name != "soft_random"]
+    fits = {name: on_atoms(x, atoms[name], settings, seed, SOFT) for name in atoms if name not in frozen}
+    for size in {len(atoms[name]) for name in frozen}:
+        group = [name for name in frozen if len(atoms[name]) == size]
+        stacked = np.stack([atoms[name] for name in group])
+        fits |= dict(zip(group, on_each(x, stacked, settings, [seed] * len(group)), strict=True))
+    return {name: fits[name] for name in atoms}

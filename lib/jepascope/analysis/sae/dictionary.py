@@ -19,11 +19,11 @@ class Settings(NamedTuple):
     """The fit's settings; the fields of `params.Sae`, under the same names."""
 
     variant: str = "topk"
-    features: int = 128
+    features: int = 64
     active: int = 6
-    epochs: int = 40
+    epochs: int = 20
     batch_rows: int = 256
-    learning_rate: float = 2e-3
+    learning_rate: float = 4e-3
     seeds: int = 2
     voters: int = 5
     keep: float = 0.6

@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from jepascope.analysis.probes import fit_probe, probe_scores
+from jepascope.analysis.probes import Probe, fit_probe, probe_scores
 from jepascope.analysis.sae.dictionary import Dictionary, decode, densify
 from jepascope.analysis.sae.encoding import encode
 from jepascope.analysis.sae.matching import unit_rows
@@ -143,18 +143,47 @@ def absorption(
     require_carriers(labels[test], patients[test], how.min_carriers)
     f = densify(encode(dictionary, x))
     reader = fit_probe(x, labels, patients, train, how, rng, (PROBE_PENALTY,))
-    direction = reader.w / reader.scale
-    along = unit_rows(dictionary.W_dec) @ (direction / np.linalg.norm(direction))  # [F]
     own = int(ranked_features(f[train], labels[train])[0])
-    carried = np.clip(f * along, 0, None)  # [N, F]
-    substitute = np.where(along >= ABSORBER_COSINE, carried, 0.0)
-    substitute[:, own] = 0.0
     shown = test & labels & (probe_scores(reader, x) > 0)
-    absorbed = shown & (f[:, own] == 0) & (carried.sum(axis=1) > 0)
-    absorbed &= substitute.max(axis=1) >= ABSORBER_SHARE * carried.sum(axis=1)
+    substitute = stand_ins(dictionary, f, reader, own)
+    absorbed = shown & (substitute > 0).any(axis=1)
     sums = np.stack([absorbed, shown], axis=1)[test]
     rate = bootstrap_of_sums(
         lambda s: s[:, 0] / s[:, 1], sums, patients[test], how.bootstrap, how.level, rng, how.min_patients
     )
     times = np.bincount(substitute[absorbed].argmax(axis=1), minlength=f.shape[1])
     return Absorption(rate, own, np.argsort(-times, kind="stable")[: np.count_nonzero(times)])
+
+
+def stand_ins(dictionary: Dictionary, f: np.ndarray, reader: Probe, own: int) -> np.ndarray:
+    """What another feature carries of a concept in rows where its `own` one is off, [N, F]; 0 where none stands in.
+
+    f [N, F] of the rows, `reader` of the concept on x: see `absorption`.
+    """
+    direction = reader.w / reader.scale
+    along = unit_rows(dictionary.W_dec) @ (direction / np.linalg.norm(direction))  # [F]
+    carried = np.clip(f * along, 0, None)  # [N, F]
+    substitute = np.where(along >= ABSORBER_COSINE, carried, 0.0)
+    substitute[:, own] = 0.0
+    enough = substitute.max(axis=1) >= ABSORBER_SHARE * carried.sum(axis=1)
+    return np.where((enough & (f[:, own] == 0))[:, None], substitute, 0.0)
+
+
+def fvu_difference(
+    ours: Dictionary,
+    theirs: Dictionary,
+    x: np.ndarray,
+    patients: np.ndarray,
+    how: Inference,
+    rng: np.random.Generator,
+) -> Estimate:
+    """FVU of theirs minus that of ours on held-out x [N, D], paired: both see the same patients in each draw.
+
+    Above zero, ours leaves less unexplained. patients [N]. Raises NotComputable.
+    """
+    left = [np.square(x - decode(d, densify(encode(d, x)))) for d in (theirs, ours)]  # [N, D] each
+    sums, D = np.hstack([left[0] - left[1], np.square(x - x.mean(axis=0))]), x.shape[1]
+    return bootstrap_of_sums(
+        lambda s: (s[:, :D] / s[:, D:]).mean(axis=1),
+        sums, patients, how.bootstrap, how.level, rng, how.min_patients,
+    )  # fmt: skip

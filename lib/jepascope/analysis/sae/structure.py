@@ -10,6 +10,7 @@ from jepascope.analysis.sae.dictionary import Dictionary, Settings, decode, dens
 from jepascope.analysis.sae.encoding import encode
 from jepascope.analysis.sae.matching import SAME, gaussian_like, unit_rows
 from jepascope.analysis.sae.training import fit
+from jepascope.analysis.stats import Estimate, Inference, bootstrap_of_sums
 
 
 class Meta(NamedTuple):
@@ -41,6 +42,32 @@ def meta_dictionary(W_dec: np.ndarray, settings: Settings, seed: int) -> Meta:
     noise = gaussian_like(rows, np.random.default_rng(seed))
     dictionary, of_noise = fit(rows, settings, seed), fit(noise, settings, seed)
     return Meta(dictionary, _fvu(dictionary, rows), _fvu(of_noise, noise))
+
+
+def stitched(
+    small: Dictionary,
+    large: Dictionary,
+    x: np.ndarray,
+    patients: np.ndarray,
+    how: Inference,
+    rng: np.random.Generator,
+) -> tuple[Estimate, Estimate]:
+    """Change of FVU when novel, and when known, features of the larger one join: as `stitch`, over all dimensions.
+
+    x [N, D] of held-out patients [N]; paired, below zero helps. Raises as `stitch` does, and NotComputable.
+    """
+    residual = (x - decode(small, densify(encode(small, x)))) / small.scale  # [N, D]
+    f, novel = densify(encode(large, x)), stitch(small, large, x).novel
+    total = np.square((x - x.mean(axis=0)) / small.scale).sum(axis=1)
+    changes = []
+    for group in (novel, ~novel):
+        joined = np.square(residual - f[:, group] @ large.W_dec[group]).sum(axis=1)
+        changes.append(joined - np.square(residual).sum(axis=1))
+    common = (patients, how.bootstrap, how.level, rng, how.min_patients)
+    with_novel, with_known = (
+        bootstrap_of_sums(lambda s: s[:, 0] / s[:, 1], np.stack([change, total], axis=1), *common) for change in changes
+    )
+    return with_novel, with_known
 
 
 def _fvu(dictionary: Dictionary, x: np.ndarray) -> float:

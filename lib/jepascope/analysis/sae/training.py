@@ -23,7 +23,7 @@ WARMUP_SHARE, DECAY_SHARE = 0.05, 0.3
 class Hold(NamedTuple):
     """Atoms to start from, and the cosine to them that decoder rows must keep: 1 freezes them, −1 lets them go."""
 
-    atoms: np.ndarray  # [F, D]
+    atoms: np.ndarray  # [F, D], or [S, F, D] for fits with atoms of their own
     cosine: float
 
 
@@ -47,11 +47,13 @@ def fit_many(
     seeds: Sequence[int],
     hold: Hold | None = None,
     products: Products = SPARSE,
+    rows: np.ndarray | None = None,
 ) -> list[Dictionary]:
     """Fits to one x [N, D], a seed each, in one batched product: on a GPU one small fit alone would leave it idle.
 
-    A seed decides the first decoder rows and the order of the data, and nothing else. Raises ValueError if x holds
-    less than two rows or is constant, active is not below features, or the variant is unknown.
+    A seed decides the first decoder rows and the order of the data, and nothing else. With `rows` [S, n], each fit sees
+    rows of its own (a bootstrap draw), all standardised as x is. Raises ValueError if x holds less than two rows or is
+    constant, active is not below features, or the variant is unknown.
     """
     if settings.variant not in VARIANTS:
         raise ValueError(f"no variant {settings.variant!r}; there are {', '.join(VARIANTS)}")
@@ -64,7 +66,8 @@ def fit_many(
     data = torch.from_numpy(((x - mean) / scale).astype(np.float32)).to(settings.device)
     generators = [torch.Generator().manual_seed(seed) for seed in seeds]
     w = _first_weights(data.shape[1], settings, generators, hold)
-    _optimise(data, w, settings, generators, -1.0 if hold is None else hold.cosine, products)
+    seen = torch.arange(len(x)).expand(len(seeds), -1) if rows is None else torch.from_numpy(rows)  # [S, n]
+    _optimise(data, seen, w, settings, generators, -1.0 if hold is None else hold.cosine, products)
     threshold = _thresholds(data, w, settings)
     return [_fitted(w, s, threshold, mean, scale, settings) for s in range(len(seeds))]
 
@@ -102,6 +105,7 @@ def _first_weights(D: int, settings: Settings, generators: list[torch.Generator]
 
 def _optimise(
     data: Tensor,
+    seen: Tensor,
     w: Weights,
     settings: Settings,
     generators: list[torch.Generator],
@@ -111,13 +115,14 @@ def _optimise(
     """Adam on shuffled batches; decoder rows go back to norm one after each step, or f could shrink to please L0."""
     optimiser = torch.optim.Adam(w, lr=settings.learning_rate, fused=True)
     start = w.W_dec.detach().clone()
-    steps = settings.epochs * -(-len(data) // settings.batch_rows)
+    n = seen.shape[1]
+    steps = settings.epochs * -(-n // settings.batch_rows)
     silent = torch.zeros_like(w.b_enc, requires_grad=False)  # [S, F], epochs since the feature last fired
     step = 0
     for _ in range(settings.epochs):
         fired = torch.zeros_like(silent, dtype=torch.bool)
-        order = torch.stack([torch.randperm(len(data), generator=generator) for generator in generators])
-        for rows in order.to(data.device).split(settings.batch_rows, dim=1):
+        order = torch.stack([torch.randperm(n, generator=generator) for generator in generators])
+        for rows in seen.gather(1, order).to(data.device).split(settings.batch_rows, dim=1):
             optimiser.param_groups[0]["lr"] = settings.learning_rate * _rate(step, steps)
             found = loss(data[rows], w, silent >= SILENT_EPOCHS, settings, products)  # rows [S, B]
             optimiser.zero_grad()

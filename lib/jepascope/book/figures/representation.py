@@ -1,11 +1,13 @@
-"""What z holds: probes, dictionaries, the map."""
+"""What z holds: probes, its shape, the map."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import pandas as pd
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from jepascope.book.figures.style import NULL, OBJECT, mark_null, panels
@@ -33,36 +35,61 @@ def probe_forest(table: pd.DataFrame, representations: Sequence[str], xlabel: st
     return figure
 
 
-def dictionary_agreement(shares: pd.DataFrame) -> Figure:
-    """Share of features that a second fit finds again, on z, the untrained twin and Gaussian noise.
+def shapes(table: pd.DataFrame) -> Figure:
+    """Dimension of each space and agreement of its halves, each beside a Gaussian cloud with its covariance.
 
-    shares: columns data, share, matched, features; one row a pair of fits.
+    table: columns measure, representation, value, low, high, gaussian, gaussian_low, gaussian_high.
     """
-    figure, (axes,) = panels(height=0.8 + 0.4 * shares["data"].nunique())
-    names = list(dict.fromkeys(shares["data"]))[::-1]
-    for place, name in enumerate(names):
-        rows = shares[shares["data"] == name]
-        colour = OBJECT.get(name, NULL)
-        axes.plot(rows["share"], np.full(len(rows), place), "o", color=colour)
-        text = f"{rows['matched'].mean():.0f} of {rows['features'].mean():.0f} features"
-        axes.annotate(text, (rows["share"].max(), place), xytext=(8, -3), textcoords="offset points", fontsize=8)
-    axes.set_yticks(range(len(names)), names)
-    axes.set(xlim=(0, 1), ylim=(-0.5, len(names) - 0.5), xlabel="share of features found again (decoder cosine > 0.7)")
+    measures = {"dimension": "intrinsic dimension (TwoNN)", "halves": "agreement of halves (rank correlation)"}
+    figure, axes = panels(columns=2, height=2.6)
+    for panel, (measure, title) in zip(axes, measures.items(), strict=True):
+        rows = table[table["measure"] == measure].iloc[::-1]
+        places = np.arange(len(rows))
+        colours = [OBJECT.get(name, NULL) for name in rows["representation"]]
+        panel.hlines(places + 0.12, rows["low"], rows["high"], color=colours, linewidth=1.6)
+        panel.scatter(rows["value"], places + 0.12, c=colours, s=18, label="as it is")
+        panel.hlines(places - 0.12, rows["gaussian_low"], rows["gaussian_high"], color=NULL, linewidth=1.2)
+        panel.scatter(rows["gaussian"], places - 0.12, c="white", edgecolors=NULL, s=18, label="its Gaussian cloud")
+        panel.set_yticks(places, list(rows["representation"]))
+        panel.set(xlabel=title, xlim=(0, None))
+    axes[1].legend(frameon=False, fontsize=7.5, loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=2)
     return figure
 
 
-def map_of_z(xy: np.ndarray, groups: dict[str, np.ndarray], cluster: np.ndarray) -> Figure:
-    """The map [N, 2], coloured by cluster and by a few groups (bool [N] each). For looking: no claim rests on it."""
-    figure, axes = panels(columns=1 + len(groups), height=2.3)
+def map_of_z(picture: Any) -> Figure:
+    """The map, plain and by a few groups. For looking: no claim rests on it.
+
+    picture: xy [M, 2], cluster [M], groups (bool [M] each); or, where places could be persons, density (patients per
+    cell, NaN where few) alone.
+    """
+    if picture.density is not None:
+        return _densities(picture.density)
+    xy, cluster = picture.xy, picture.cluster
+    figure, axes = panels(columns=1 + len(picture.groups), height=2.3)
     inside = cluster >= 0
-    axes[0].scatter(xy[~inside, 0], xy[~inside, 1], color="#DDDDDD", s=2, linewidths=0)
+    axes[0].scatter(xy[~inside, 0], xy[~inside, 1], color="#BBBBBB", s=2, linewidths=0)
     axes[0].scatter(xy[inside, 0], xy[inside, 1], c=cluster[inside], cmap="tab20", s=2, linewidths=0)
     axes[0].set_title(f"{cluster.max() + 1} clusters")
-    for panel, (name, member) in zip(axes[1:], groups.items(), strict=True):
+    for panel, (name, member) in zip(axes[1:], picture.groups.items(), strict=True):
         panel.scatter(xy[~member, 0], xy[~member, 1], color="#DDDDDD", s=2, linewidths=0)
         panel.scatter(xy[member, 0], xy[member, 1], color=OBJECT["z"], s=3, linewidths=0)
         panel.set_title(f"{name} ({member.mean():.0%})")
+    _bare(axes)
+    return figure
+
+
+def _densities(density: Mapping[str, np.ndarray]) -> Figure:
+    """Patients per cell, of all and of each group; blank cells hold too few."""
+    figure, axes = panels(columns=len(density), height=2.3)
+    for panel, (name, counts) in zip(axes, density.items(), strict=True):
+        image = panel.imshow(counts.T, origin="lower", cmap="Blues", aspect="auto", vmin=0)
+        figure.colorbar(image, ax=panel, shrink=0.6)
+        panel.set_title(f"{name}: patients")
+    _bare(axes)
+    return figure
+
+
+def _bare(axes: Sequence[Axes]) -> None:
     for panel in axes:
         panel.set(xticks=[], yticks=[])
         panel.spines[:].set_visible(False)
-    return figure
