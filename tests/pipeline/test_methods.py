@@ -5,14 +5,14 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from tests.conftest import CLAIMS
+from tests.fixtures_encounters import toy_encounters
 
 from jepascope import params
 from jepascope.book.notebooks import read_book
 from jepascope.cohort import encounters as cohort_encounters
-from jepascope.pipeline import methods
+from jepascope.pipeline import methods, shape_power
 from jepascope.store import read_json, write_json
-from tests.conftest import CLAIMS
-from tests.fixtures_encounters import toy_encounters
 
 
 @pytest.fixture
@@ -63,7 +63,7 @@ def test_promises_name_claims_that_chapters_make_and_headers_name_methods_that_a
     promised = {name for promise in methods.PROMISES.values() for name in promise.claims}
     assert promised <= set(CLAIMS)
     named = {method for chapter in read_book().chapters for method in chapter.methods}
-    assert named <= {*methods.GATES, *methods.PROMISES}
+    assert named <= {*methods.GATES, methods.SHAPE, *methods.PROMISES}
 
 
 def test_the_step_examines_cohorts_with_the_records_lengths_and_decides(tmp_path: Path, encounters: Path) -> None:
@@ -74,7 +74,24 @@ def test_the_step_examines_cohorts_with_the_records_lengths_and_decides(tmp_path
     assert set(table["shared"]) == {0.0, *methods.STRENGTHS}
     assert np.isfinite(table["value"]).all()
     write_json(tmp_path / "results.json", {"claims": [claim("shock_in_z", "holds")]})
-    methods.certificates(folder, folder, tmp_path / "results.json")
+    shape_power.measure_shape_power(
+        folder, encounters, params.Certification(cohorts=1), params.Statistics(bootstrap=20, permutations=20), 0
+    )
+    methods.certificates(folder, folder, folder, tmp_path / "results.json")
     found = read_json(folder / "certificates.json")
-    assert found.keys() == {*methods.GATES, *methods.PROMISES}
+    assert found.keys() == {*methods.GATES, methods.SHAPE, *methods.PROMISES}
     assert found["linear probes"]["verdict"] == "certified"
+
+
+def trials(gain: float, found: float) -> pd.DataFrame:
+    """Ten cohorts without and ten with an effect; `found` of the first alarm."""
+    nothing = {"what": "gain", "effect": 0.0, "value": gain}
+    rows = [nothing | {"found": i < 10 * found} for i in range(10)]
+    return pd.DataFrame(rows + [{"what": "gain", "effect": 2.0, "value": 0.05, "found": True}] * 10)
+
+
+def test_the_shape_test_loses_its_certificate_by_a_gain_or_by_alarms_where_no_shape_acts() -> None:
+    assert methods.of_shape(trials(0.005, 0.1))["verdict"] == "certified"
+    assert methods.of_shape(trials(-0.02, 0.0))["verdict"] == "lost"
+    assert methods.of_shape(trials(0.005, 0.2))["verdict"] == "lost"
+    assert methods.of_shape(trials(np.nan, 0.0))["verdict"] == "not computable here"

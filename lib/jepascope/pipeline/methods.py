@@ -39,12 +39,13 @@ class Promise(NamedTuple):
 
 # The gates of the design. A method may not report something in more than a tenth of cohorts of nothing, which leaves
 # room for a hundred cohorts to err about a twentieth.
+MOST_ALARMS, SHAPE, SHAPE_GATE = 0.10, "trajectory shape test", 0.01
 GATES = {
-    "block sign-flips": Gate("alarms", 0.10, "alarms in cohorts of nothing"),
+    "block sign-flips": Gate("alarms", MOST_ALARMS, "alarms in cohorts of nothing"),
     "CKA between patients": Gate("value", 0.02, "mean CKA of strangers"),
     "nested lasso by patient": Gate("value", 0.01, "mean R² of strangers"),
-    "enrichment by patient max-T": Gate("alarms", 0.10, "alarms in cohorts of nothing"),
-    "search over features by patient max-T": Gate("alarms", 0.10, "alarms in cohorts of nothing"),
+    "enrichment by patient max-T": Gate("alarms", MOST_ALARMS, "alarms in cohorts of nothing"),
+    "search over features by patient max-T": Gate("alarms", MOST_ALARMS, "alarms in cohorts of nothing"),
 }
 PROMISES: dict[str, Promise] = {
     "linear probes": Promise(("shock_not_in_z_hat", "shock_in_z"), "shocks are read from z, and are at chance in ẑ"),
@@ -65,11 +66,12 @@ def examine_methods(folder: Path, encounters: Path, certification: params.Certif
     write_table(folder / "false_findings.parquet", false_findings(rng, cohorts=shown, lengths=lengths))
 
 
-def certificates(folder: Path, examined: Path, *results: Path) -> None:
+def certificates(folder: Path, examined: Path, shaped: Path, *results: Path) -> None:
     """The step that decides: certificates.json, by method, from what the cohorts and the claims of all seeds say."""
     table = read_table(examined / "alarms.parquet")
     claims = [claim for file in results for claim in read_json(file)["claims"]]
     found = {name: by_cohorts(gate, table[table["method"] == name]) for name, gate in GATES.items()}
+    found |= {SHAPE: of_shape(read_table(shaped / "power.parquet"))}
     found |= {name: by_claims(promise, claims) for name, promise in PROMISES.items()}
     write_json(folder / "certificates.json", found)
 
@@ -84,6 +86,21 @@ def by_cohorts(gate: Gate, table: pd.DataFrame) -> dict[str, str]:
         "measured": f"{value:.3f} in {nothing['cohorts']} cohorts",
         "power": f"{strongest['alarms']:.2f} at a loading of {strongest['shared']:.1f}",
         "verdict": "certified" if abs(value) <= gate.most else "lost",
+    }
+
+
+def of_shape(trials: pd.DataFrame) -> dict[str, str]:
+    """The certificate of the shape test from `shape_power.shape_trials`: its mean gain where no shape acts."""
+    gains = trials[trials["what"] == "gain"]
+    nothing, strongest = (gains[gains["effect"] == effect] for effect in (gains["effect"].min(), gains["effect"].max()))
+    mean = float(nothing["value"].mean())
+    alarmed = float(nothing["found"].mean())
+    verdict = "certified" if abs(mean) <= SHAPE_GATE and alarmed <= MOST_ALARMS else "lost"
+    return {
+        "gate": f"|mean ΔAUROC| ≤ {SHAPE_GATE}, and alarms ≤ {MOST_ALARMS:.2f}, where no shape acts",
+        "measured": f"{mean:.4f}, {alarmed:.2f} in {len(nothing)} cohorts",
+        "power": f"{strongest['found'].mean():.2f} at a log-hazard of {strongest['effect'].iloc[0]:.0f} per SD",
+        "verdict": "not computable here" if np.isnan(mean) else verdict,
     }
 
 
