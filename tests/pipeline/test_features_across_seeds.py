@@ -1,0 +1,74 @@
+"""Features of two seeds: a rotated model has the same ones, another patient's activations have none."""
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from jepascope import params
+from jepascope.analysis.sae import Settings, fit
+from jepascope.analysis.stats import Inference, NotComputable
+from jepascope.objects import Objects
+from jepascope.pipeline.features_across_seeds import Spoken, match, match_features, mean_correlation
+
+HOW = Inference(bootstrap=200, permutations=20)
+D, F = 12, 10
+
+
+@pytest.fixture(scope="module")
+def models() -> tuple[Spoken, Spoken, Spoken]:
+    """A model with sparse features, the same turned and scaled, and another with features of its own."""
+    rng = np.random.default_rng(0)
+    subject = np.repeat(np.arange(400), 4)
+    split = np.where(subject % 2, "train", "test")
+    index = pd.DataFrame({"subject_id": subject, "split": split})
+
+    def objects(seed: int) -> np.ndarray:
+        own = np.random.default_rng(seed)
+        atoms = np.linalg.qr(own.normal(size=(D, D)))[0][:F]
+        on = own.random((len(subject), F)) < 0.15
+        return ((on * own.uniform(1, 2, on.shape)) @ atoms + 0.02 * own.normal(size=(len(subject), D))).astype(
+            np.float32
+        )
+
+    rotation = np.linalg.qr(rng.normal(size=(D, D)))[0].astype(np.float32)
+    z = objects(1)
+    spaces = (z, 3 * z @ rotation + 1, objects(2))
+    settings = Settings(features=F, active=3, epochs=40, batch_rows=128, learning_rate=1e-2)
+    none = np.zeros(0, int)
+    return tuple(
+        Spoken(Objects(index, x, x, none, x[:0], x[:0]), fit(x[split == "train"], settings, seed))
+        for seed, x in enumerate(spaces)
+    )
+
+
+def test_a_model_that_was_only_turned_and_scaled_has_the_same_features(models: tuple[Spoken, ...]) -> None:
+    found = match(models[0], models[1], False, HOW, np.random.default_rng(0))
+    assert found["same_direction"] >= 0.8 * F
+    assert found["fire_together"] >= 0.8 * F
+    assert found["low"] > 0.7
+
+
+@pytest.mark.parametrize("moved", [False, True])
+def test_models_or_patients_that_have_nothing_to_do_with_each_other_share_no_firing(
+    models: tuple[Spoken, ...], moved: bool
+) -> None:
+    found = match(models[0], models[1 if moved else 2], moved, HOW, np.random.default_rng(0))
+    assert found["fire_together"] == 0
+    assert abs(found["value"]) < 0.1
+
+
+def test_the_mean_correlation_is_the_mean_of_pearsons_r() -> None:
+    rng = np.random.default_rng(0)
+    f = rng.normal(size=(200, 3))
+    g = f + rng.normal(size=(200, 3))
+    expected = np.mean([np.corrcoef(f[:, j], g[:, j])[0, 1] for j in range(3)])
+    found = mean_correlation(f, g, np.arange(200) // 2, HOW, rng)
+    assert found.value == pytest.approx(expected)
+    assert found.low < expected < found.high
+
+
+def test_one_seed_alone_has_nothing_to_be_matched_with(tmp_path: Path) -> None:
+    with pytest.raises(NotComputable, match="two seeds"):
+        match_features(tmp_path, params.Statistics(), 0, tmp_path, tmp_path, tmp_path, tmp_path)

@@ -1,0 +1,159 @@
+"""ẑ against z on a toy cohort: what the steps leave, who has no part in it, and the same between seeds."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from jepascope import params
+from jepascope.analysis.sae import Settings, fit
+from jepascope.analysis.stats import NotComputable
+from jepascope.book import predictor_tables as tables
+from jepascope.book.figures import predictor as figures
+from jepascope.cohort.encounters import Encounters
+from jepascope.objects import Objects, embed, load_objects, save_objects
+from jepascope.pipeline import dictionaries, predictor, temporal_features, words
+from jepascope.pipeline.readings import load_reading, load_table
+from jepascope.pipeline.similarity_of_seeds import compare_seeds
+from jepascope.store import write_table
+from jepascope.training.checkpoint import load_model
+
+pytest_plugins = ["tests.fixtures_trained"]
+STATISTICS = params.Statistics(bootstrap=50, permutations=50, min_patients=5, min_carriers=2)
+SAE = params.Sae(features=12, active=3, epochs=10, batch_rows=64, voters=2)
+
+
+def saved(root: Path, objects: Objects) -> Path:
+    root.mkdir()
+    save_objects(root, objects)
+    return root
+
+
+@pytest.fixture(scope="module")
+def objects(toy: Encounters, toy_model_folder: Path) -> Objects:
+    """Objects of a tiny model, the toy cohort's index with what a real one has besides."""
+    found = embed(load_model(toy_model_folder), toy)
+    lasting = found.index["subject_id"].to_numpy() % 3 == 0
+    index = found.index.assign(f_code_so_far=True, group_planted=lasting, group_nobody=False)
+    return found._replace(index=index)
+
+
+@pytest.fixture(scope="module")
+def folders(objects: Objects, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """All steps of the chapter, on a model and a twin of noise."""
+    root = tmp_path_factory.mktemp("predictor")
+    rng = np.random.default_rng(0)
+    z = rng.normal(size=objects.z.shape).astype(np.float32)
+    noise = objects._replace(z=z, z_hat=z[objects.target_rows - 1])
+    made = {"trained": saved(root / "trained", objects), "twin": saved(root / "twin", noise)}
+    for name in ("references", "likeness", "votes", "features", "concepts", "temporal"):
+        (root / name).mkdir()
+        made[name] = root / name
+    return made
+
+
+@pytest.fixture(scope="module")
+def done(folders: dict[str, Path], toy_folder: Path) -> dict[str, Path]:
+    f = folders
+    both = (f["trained"], f["twin"])
+    predictor.compare_references(f["references"], *both, STATISTICS, 0)
+    predictor.measure_likeness(f["likeness"], *both, f["references"], STATISTICS, 0)
+    settings = Settings(features=12, active=3, epochs=10, batch_rows=64)
+    dictionaries.save_dictionary(f["votes"], fit(load_objects(f["trained"]).z, settings, 0), "kept")
+    write_table(f["votes"] / "votes.parquet", pd.DataFrame({"kept": [True] * 12, "reappears": 0.9}))
+    write_table(f["votes"] / "floors.parquet", pd.DataFrame({"data": ["z", dictionaries.NOISE], "kept": [12, 0]}))
+    words.read_features(f["features"], toy_folder, *both, f["references"], f["votes"], STATISTICS, SAE, 0)
+    words.read_concepts(f["concepts"], *both, STATISTICS, 0)
+    temporal_features.split_in_time(f["temporal"], *both, STATISTICS, SAE, 0)
+    return f
+
+
+def test_targets_are_encounters_with_one_before_them_and_persistence_is_that_one(folders, objects) -> None:
+    found = predictor.load_targets(folders["trained"])
+    assert (objects.index["k"].to_numpy()[found.rows] >= 1).all()
+    np.testing.assert_array_equal(found.predictions[predictor.PERSISTENCE], objects.z[found.rows - 1])
+    np.testing.assert_array_equal(found.past[:, :-1], objects.c[found.rows - 1])
+    np.testing.assert_allclose(found.origin, objects.z[objects.index["split"] == "train"].mean(axis=0), rtol=1e-5)
+    test = found.of("test")
+    assert set(test.split) == {"test"}
+    np.testing.assert_array_equal(objects.z[test.rows], test.z)
+
+
+def test_nothing_fitted_sees_a_test_patient(objects, tmp_path) -> None:
+    test = (objects.index["split"] == "test").to_numpy()
+    moved = objects.z.copy()
+    moved[test] = 1e3
+    z_hat = objects.z_hat.copy()
+    z_hat[test[objects.target_rows]] = -1e3
+    before = predictor.with_references(predictor.load_targets(saved(tmp_path / "a", objects)))
+    changed = objects._replace(z=moved, z_hat=z_hat)
+    after = predictor.with_references(predictor.load_targets(saved(tmp_path / "b", changed)))
+    others = before.split != "test"
+    for name, predicted in before.predictions.items():
+        np.testing.assert_array_equal(predicted[others], after.predictions[name][others])
+
+
+def test_every_reading_of_the_chapter_is_there_with_its_null(done) -> None:
+    wanted = {
+        "references": ("over_persistence", "over_ridge_z", "over_ridge_c", "slope", "subspace"),
+        "likeness": ("alike", "alike_over_persistence", "alike_less_axes"),
+        "features": ("above_shuffled", "above_persistence"),
+        "concepts": ("concepts", "concepts_over_persistence", "own_over_transferred"),
+        "temporal": ("predictable", "novel"),
+    }
+    for step, names in wanted.items():
+        for name in names:
+            found = load_reading(done[step], name)
+            assert found.estimate.low <= found.estimate.high
+            assert found.null.low <= found.null.value <= found.null.high
+            assert found.untrained is not None or name in ("alike_less_axes", "novel")
+    with pytest.raises(NotComputable, match="no such was not computed"):
+        load_reading(done["likeness"], "no_such")
+
+
+def test_a_lasting_group_is_read_from_the_past_and_a_group_of_nobody_is_left_out(done) -> None:
+    table = load_table(done["concepts"], "concepts")
+    assert set(table["target"]) == {"planted"}
+    assert set(table["reader"]) == {words.ITSELF, words.TRANSFERRED, words.OWN, predictor.PERSISTENCE}
+
+
+def test_another_patient_says_nothing_and_persistence_in_noise_has_no_skill(done) -> None:
+    alike = load_reading(done["likeness"], "alike")
+    assert alike.estimate.value > alike.null.value
+    skills = load_table(done["references"], "skills").set_index("predictor")
+    assert skills.loc["untrained ẑ", "value"] == pytest.approx(-1, abs=0.2)  # two independent draws: twice the spread
+
+
+def test_figures_and_tables_take_what_the_steps_leave(done) -> None:
+    axes = load_table(done["references"], "axes")
+    features = load_table(done["features"], "features")
+    drawn = [
+        figures.likeness_bars(load_table(done["likeness"], "likeness")),
+        figures.spectra(axes),
+        figures.shared_directions(axes, load_table(done["references"], "angles")),
+        figures.vocabulary_scatter(features),
+        figures.concept_forest(load_table(done["concepts"], "concepts")),
+    ]
+    assert all(figure.axes for figure in drawn)
+    assert len(tables.words_table(features)) == len(features) == words.load_counts(done["features"])["carried"]
+    assert tables.skill_table(load_table(done["references"], "skills"))["predictor"].iloc[0] == "ẑ"
+    assert len(tables.coverage_table(load_table(done["features"], "coverage"))) == 4
+    assert len(tables.shares_table(load_table(done["temporal"], "shares"))) == 4
+
+
+def test_a_seed_and_its_turned_copy_are_one_and_strangers_are_not(folders, objects, tmp_path) -> None:
+    Q = np.linalg.qr(np.random.default_rng(1).normal(size=(16, 16)))[0].astype(np.float32)
+    turned = saved(tmp_path / "turned", objects._replace(z=objects.z @ Q, z_hat=objects.z_hat @ Q))
+    out = tmp_path / "out"
+    out.mkdir()
+    compare_seeds(out, STATISTICS, 0, folders["trained"], folders["twin"], 1, turned, folders["trained"])
+    table = load_table(out, "likeness").set_index("space")
+    assert table.loc[["z", "ẑ"], "value"].tolist() == pytest.approx([1, 1], abs=1e-3)
+    assert table.loc["z of another patient", "value"] < 0.7
+    assert abs(table.loc["untrained z", "value"]) < 0.3
+    assert figures.seeds_alike(table.reset_index()).axes
+    with pytest.raises(NotComputable, match="1 seed: two are needed"):
+        compare_seeds(out, STATISTICS, 0, folders["trained"], folders["twin"])
