@@ -1,0 +1,69 @@
+"""The blind-spot map: a concept that the predictor can't see stands out, and its parts are told apart."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from jepascope.analysis.blind_spots import blind_spots, concept_directions, mean_differences, random_directions
+from jepascope.analysis.decomposition import Parts, decompose
+from jepascope.analysis.stats import Inference
+
+HOW = Inference(bootstrap=200, permutations=50, min_patients=5)
+
+
+def mapped(rng, N=3000, D=10):
+    """z of two concepts and noise: the first is foreseen, the second never, though the past tells it."""
+    who = np.arange(N) // 3
+    labels = rng.random((N, 2)) < 0.3
+    z = rng.normal(size=(N, D)) * 0.5
+    z[:, 0] += 3 * labels[:, 0]
+    z[:, 1] += 3 * labels[:, 1]
+    mean = z.mean(axis=0)
+    z_hat = mean + 0.5 * (z - mean)
+    z_hat[:, 0], z_hat[:, 1] = z[:, 0], mean[1]
+    e = z - z_hat
+    own = decompose(e, rng.normal(size=(N, 3)), who, 5, rng)
+    past = decompose(e, np.column_stack([rng.normal(size=(N, 3)), labels[:, 1]]), who, 5, rng)
+    return blind_spots(concept_directions(z, labels), e, z, mean, own, past, who, HOW, rng)
+
+
+def test_the_concept_that_is_not_foreseen_is_seen_and_so_is_what_lost_it():
+    found = mapped(np.random.default_rng(0))
+    assert found.unforeseen.value == pytest.approx([0.0, 1.0], abs=0.05)
+    assert found.lost.value[1] > 0.8
+    assert abs(found.lost.value[0]) < 0.01
+    assert np.abs(found.systematic.value).max() < 0.01
+    assert found.unforeseen.value[1] > found.band[1, 1]
+    assert found.p.max() < 0.05
+
+
+def test_a_direction_tells_the_concept_and_not_what_comes_along():
+    rng = np.random.default_rng(0)
+    label = rng.random(5000) < 0.5
+    z = rng.normal(size=(5000, 3))
+    z[:, 0] += 2 * label
+    z[:, 1] = z[:, 0] + 0.5 * rng.normal(size=5000)  # comes along, and says nothing more
+    fisher, plain = concept_directions(z, label[:, None])[0], mean_differences(z, label[:, None])[0]
+    assert abs(plain[1]) > 0.6
+    assert abs(fisher[0]) > 0.99
+    assert np.linalg.norm([fisher, plain], axis=1) == pytest.approx([1, 1])
+
+
+def test_random_directions_cover_thin_and_thick_axes():
+    z = np.random.default_rng(0).normal(size=(2000, 8)) * np.geomspace(0.1, 10, 8)
+    directions = random_directions(z, np.random.default_rng(1))
+    variances = np.var(z @ directions.T, axis=0)
+    assert variances.min() < 0.05
+    assert variances.max() > 80
+
+
+def test_parts_are_read_against_the_same_variation():
+    rng = np.random.default_rng(0)
+    z = rng.normal(size=(60, 2))
+    e = z.copy()
+    half = Parts(np.zeros_like(e), e / 2, e / 2)
+    found = blind_spots(np.eye(2), e, z, np.zeros(2), half, half, np.arange(60), HOW, rng)
+    assert found.unforeseen.value == pytest.approx([1, 1])
+    assert found.systematic.value == pytest.approx([0.75, 0.75])
+    assert found.lost.value == pytest.approx([0, 0])
