@@ -8,15 +8,12 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from jepascope.analysis import sae
 from jepascope.analysis.stats import Inference, NotComputable
-from jepascope.certify.features import feature_recovery, feature_sets, recovered_shares
 from jepascope.certify.model import certify, oracle_auroc
 from jepascope.certify.planted import TruthError, align, load_truth
 from jepascope.objects import Objects
 
 HOW = Inference(bootstrap=100, permutations=60, folds=3)
-SETTINGS = sae.Settings(features=16, active=3, epochs=60, batch_rows=128, learning_rate=1e-2)
 D = 12
 
 
@@ -54,7 +51,7 @@ def world(n_patients=300, K=5, seed=0):
 def certificate():
     objects, twin, table, concepts = world()
     truth = align(table, concepts, objects.index)
-    return certify(objects, twin, truth, HOW, SETTINGS, seed=0)
+    return certify(objects, twin, truth, HOW, seed=0)
 
 
 def test_shocks_are_read_from_z_and_e_and_not_from_z_hat_and_chronic_concepts_from_both(certificate):
@@ -79,24 +76,12 @@ def test_the_concept_table_has_a_row_for_each_concept_and_space_on_the_same_rows
     assert table["n_rows"].iloc[0] == 75 * 4  # k = 0 has no prediction, so no space is read there
 
 
-def test_features_recover_concepts_where_they_lie_and_not_in_the_twin(certificate):
-    shares = certificate.recovered.set_index("method")
-    assert shares.loc["SAE", "recovered"] >= 3
-    assert shares.loc["SAE of the twin", "recovered"] == 0
-    assert (shares["concepts"] == 4).all()
-    twin = certificate.recovery.query("method == 'SAE of the twin'")
-    assert (twin["value"].abs() < 0.2).all()
-    assert (twin["null"] > 0.03).all()
-
-
-def test_a_feature_silent_in_test_patients_recovers_nothing_and_stays_in_the_count():
-    objects, _, table, concepts = world(n_patients=120)
-    truth = align(table, concepts, objects.index)
-    train = (objects.index["split"] == "train").to_numpy()
-    silent = objects.z[:, :4] * train[:, None]
-    recovery = feature_recovery({"silent": silent}, truth, objects.index, HOW, np.random.default_rng(0))
-    assert (recovery["value"] == 0).all()
-    assert recovered_shares(recovery)["concepts"].item() == 4
+def test_a_gain_is_the_difference_of_the_families_it_is_made_of(certificate):
+    means = certificate.probes.families.set_index(["dynamics", "representation"])["value"]
+    for gain in certificate.probes.gains.itertuples():
+        assert gain.value == pytest.approx(means[gain.dynamics, "z"] - means[gain.dynamics, "twin z"])
+        assert gain.low > 0.3
+        assert gain.null_low < 0 < gain.null_high
 
 
 def test_the_oracle_reads_the_labels_it_drew_and_ineligible_rows_stay_out():
@@ -128,7 +113,7 @@ def test_missing_or_repeated_truth_is_refused():
     truth = align(table, concepts, objects.index)
     other = twin._replace(index=twin.index.iloc[::-1])
     with pytest.raises(TruthError, match="different encounters"):
-        certify(objects, other, truth, HOW, SETTINGS, seed=0)
+        certify(objects, other, truth, HOW, seed=0)
 
 
 def test_truth_is_read_from_the_tree(tmp_path):
@@ -139,14 +124,3 @@ def test_truth_is_read_from_the_tree(tmp_path):
     (tmp_path / "truth" / "truth.json").write_text(json.dumps(description))
     truth = load_truth(tmp_path, objects.index)
     assert np.array_equal(truth.states["sepsis"], table["concept_sepsis"])
-
-
-def test_what_a_test_patient_shows_changes_no_feature():
-    objects, twin, _, _ = world(n_patients=60)
-    train = (objects.index["split"] == "train").to_numpy()
-    fast = SETTINGS._replace(epochs=2)
-    one = feature_sets(objects.z, twin.z, train, fast, 0)
-    moved = np.where(train[:, None], objects.z, 1e3 * objects.z)
-    two = feature_sets(moved, twin.z, train, fast, 0)
-    for method in one:
-        assert np.array_equal(one[method][train], two[method][train])

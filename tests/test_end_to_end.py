@@ -13,7 +13,7 @@ import pytest
 
 from jepascope.book.notebooks import read_book
 from jepascope.store import read_json
-from tests.conftest import CLAIMS, copy_project, jepascope, values
+from tests.conftest import CLAIMS, copy_project, jepascope, small_project, values
 
 BOOK = read_book()
 
@@ -54,9 +54,9 @@ def test_running_again_executes_nothing(ci_book: Path) -> None:
     assert modified(ci_book, "runs/ci/*/*/executed.ipynb") == before
 
 
-def test_killed_three_times_the_run_ends_with_the_same_numbers(ci_book: Path, tmp_path: Path) -> None:
+def test_killed_three_times_the_run_ends_with_the_same_numbers(small_book: Path, tmp_path: Path) -> None:
     """Kill the whole process group while it extracts, while it trains, and while a later chapter is executed."""
-    project = copy_project(tmp_path / "project")
+    project = small_project(tmp_path / "project")
     moments = [
         "runs/ci/all/01_extraction/.encounters.*.partial",
         "runs/ci/*/03_training/.model.*.partial/history.parquet",
@@ -77,64 +77,63 @@ def test_killed_three_times_the_run_ends_with_the_same_numbers(ci_book: Path, tm
         assert not (project / "runs/ci/all/index/results.json").exists()
     done = jepascope(project, "run", "--profile", "ci")
     assert done.returncode == 0, done.stderr[-4000:]
-    assert values(project) == read_json(ci_book / "unbroken.json")
+    assert values(project) == read_json(small_book / "unbroken.json")
 
 
-def test_editing_prose_executes_that_page_and_trains_nothing(ci_book: Path) -> None:
-    source = ci_book / "book" / "03_training.md"
+def test_editing_prose_executes_that_page_and_trains_nothing(small_book: Path) -> None:
+    source = small_book / "book" / "03_training.md"
     steps, pages = "runs/ci/*/*/*/step.json", "runs/ci/*/*/executed.ipynb"
-    before_steps, before_pages = modified(ci_book, steps), modified(ci_book, pages)
+    before_steps, before_pages = modified(small_book, steps), modified(small_book, pages)
     source.write_text(source.read_text().replace("## Has it collapsed?", "## Did it collapse?"))
-    done = jepascope(ci_book, "run", "--profile", "ci")
+    done = jepascope(small_book, "run", "--profile", "ci")
     assert done.returncode == 0, done.stderr[-4000:]
-    assert modified(ci_book, steps) == before_steps
-    moved = {name for name, time in modified(ci_book, pages).items() if time != before_pages[name]}
+    assert modified(small_book, steps) == before_steps
+    moved = {name for name, time in modified(small_book, pages).items() if time != before_pages[name]}
     assert {Path(name).parent.name for name in moved} == {"03_training"}
 
 
-def test_editing_one_seeds_parameters_touches_that_seed_and_what_collects_all_seeds(ci_book: Path) -> None:
-    profile, pages = ci_book / "params" / "ci.yaml", "runs/ci/*/*/executed.ipynb"
-    text, before = profile.read_text(), modified(ci_book, pages)
+def test_editing_one_seeds_parameters_touches_that_seed_and_what_collects_all_seeds(small_book: Path) -> None:
+    profile, pages = small_book / "params" / "ci.yaml", "runs/ci/*/*/executed.ipynb"
+    text, before = profile.read_text(), modified(small_book, pages)
     profile.write_text(text + "overrides:\n  1:\n    sae:\n      epochs: 3\n")
-    done = jepascope(ci_book, "run", "--profile", "ci")
+    done = jepascope(small_book, "run", "--profile", "ci")
     assert done.returncode == 0, done.stderr[-4000:]
-    moved = {"/".join(Path(n).parts[-3:-1]) for n, time in modified(ci_book, pages).items() if time != before[n]}
+    moved = {"/".join(Path(n).parts[-3:-1]) for n, time in modified(small_book, pages).items() if time != before[n]}
     assert "1/05_z_characterisation" in moved
     assert not {name for name in moved if name.startswith("0/") or name == "1/03_training"}
 
 
-def test_an_experiment_with_a_changed_parameter_is_replaced_by_the_next_run_of_the_book(ci_book: Path) -> None:
-    results = ci_book / "runs" / "ci" / "0" / "05_z_characterisation" / "results.json"
+def test_an_experiment_with_a_changed_parameter_is_replaced_by_the_next_run_of_the_book(small_book: Path) -> None:
+    results = small_book / "runs" / "ci" / "0" / "05_z_characterisation" / "results.json"
     before = read_json(results)["values"]
-    done = jepascope(ci_book, "run", "05", "--profile", "ci", "--seed", "0", "--set", "sae.features=16")
+    done = jepascope(small_book, "run", "05", "--profile", "ci", "--seed", "0", "--set", "sae.features=16")
     assert done.returncode == 0, done.stderr[-4000:]
     assert read_json(results)["values"]["features"] == 16
-    assert jepascope(ci_book, "run", "--profile", "ci").returncode == 0
+    assert jepascope(small_book, "run", "--profile", "ci").returncode == 0
     assert read_json(results)["values"] == before
 
 
-def test_other_seeds_than_the_profiles_are_collected_too(ci_book: Path) -> None:
-    done = jepascope(ci_book, "run", "--profile", "ci", "--seeds", "0")
+def test_other_seeds_than_the_profiles_are_collected_too(small_book: Path) -> None:
+    done = jepascope(small_book, "run", "--profile", "ci", "--seeds", "0")
     assert done.returncode == 0, done.stderr[-4000:]
-    assert read_json(ci_book / "runs/ci/all/12_across_seeds/results.json")["values"]["seeds"] == 1
-    claims = read_json(ci_book / "runs/ci/all/13_certification/results.json")["claims"]
-    assert {claim["seed"] for claim in claims} == {0}
+    read = read_json(small_book / "runs/ci/all/index/results.json")["read"]
+    assert {Path(name).parts[2] for name in read} == {"0"}
 
 
-def test_a_book_that_mixes_data_tiers_is_refused(ci_book: Path) -> None:
-    results = ci_book / "runs" / "ci" / "1" / "03_training" / "results.json"
+def test_a_book_that_mixes_data_tiers_is_refused(small_book: Path) -> None:
+    results = small_book / "runs" / "ci" / "1" / "03_training" / "results.json"
     text = results.read_text()
     results.write_text(text.replace('"tier": "synthetic"', '"tier": "credentialed"'))
-    done = jepascope(ci_book, "build", "--profile", "ci")
+    done = jepascope(small_book, "build", "--profile", "ci")
     results.write_text(text)
     assert done.returncode != 0
     assert "mixes data tiers ['credentialed', 'synthetic']" in done.stderr
 
 
-def test_papermill_alone_runs_a_chapter_from_its_source(ci_book: Path, tmp_path: Path) -> None:
+def test_papermill_alone_runs_a_chapter_from_its_source(small_book: Path, tmp_path: Path) -> None:
     out = tmp_path / "out.ipynb"
     command = ["book/05_z_characterisation.md", str(out), "-f", "params/ci.yaml", "-p", "seed", "1"]
-    done = subprocess.run([sys.executable, "-m", "papermill", *command], cwd=ci_book, capture_output=True, text=True)
+    done = subprocess.run([sys.executable, "-m", "papermill", *command], cwd=small_book, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr[-3000:]
     assert json.loads(out.read_text())["metadata"]["papermill"]["parameters"]["seed"] == 1
 

@@ -74,8 +74,9 @@ def test_the_largest_excess_is_the_leaks_and_is_what_the_claim_rests_on(trap, tm
         assert (found.estimate.low > 0) == leaks
         assert (found.estimate.high < 0) != leaks
         assert found.untrained.value < 0
-    shares = certification.shares_by_seed(certification.load_ceiling({3: tmp_path}))
-    assert set(shares["task"]) == {"seed 3"}
+    ceiling = certification.load_ceiling(tmp_path, 3)
+    assert set(ceiling["seed"]) == {3}
+    shares = certification.shares(ceiling)
     assert set(shares["model"]) == {certification.HEADLINE, certification.TWIN}
 
 

@@ -5,9 +5,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
-import pandas as pd
 
-from jepascope.analysis import sae
 from jepascope.analysis.stats import (
     Estimate,
     Inference,
@@ -16,40 +14,37 @@ from jepascope.analysis.stats import (
     weighted_auroc,
 )
 from jepascope.certify.concepts import ConceptProbes, concept_probes, representations
-from jepascope.certify.features import feature_recovery, feature_sets, recovered_shares
 from jepascope.certify.planted import KEY, Truth, TruthError
 from jepascope.objects import Objects
 
 
 class Certificate(NamedTuple):
-    """All tables of the certification chapter."""
+    """What a model's objects tell of the truth, and what perfect knowledge of the state would tell of readmission."""
 
     probes: ConceptProbes
-    recovery: pd.DataFrame
-    recovered: pd.DataFrame
     oracle: Estimate
 
 
-def certify(
-    objects: Objects, twin: Objects, truth: Truth, how: Inference, settings: sae.Settings, seed: int
-) -> Certificate:
-    """All certificates of one trained model and its untrained twin on one cohort; truth aligned to objects.index.
-
-    Raises TruthError if the twin holds other rows than the model.
-    """
+def require_same_rows(objects: Objects, twin: Objects) -> None:
+    """Raise TruthError if the twin holds other rows than the model: each would be certified on its own patients."""
     if not np.array_equal(objects.index[KEY].to_numpy(), twin.index[KEY].to_numpy()):
         raise TruthError("model and twin were run on different encounters: embed both from one extraction")
+
+
+def certify(objects: Objects, twin: Objects, truth: Truth, how: Inference, seed: int) -> Certificate:
+    """Certify one trained model and its untrained twin on one cohort; truth aligned to objects.index.
+
+    Raises TruthError as `require_same_rows` does.
+    """
+    require_same_rows(objects, twin)
     rng = np.random.default_rng(seed)
     rows = objects.target_rows  # [M], k >= 1
     targets = truth._replace(states=truth.states.iloc[rows], risk=truth.risk[rows])
     spaces = representations(objects) | representations(twin, "twin ")
     probes = concept_probes(spaces, {"z": ("z", "twin z")}, targets, objects.index.iloc[rows], how, rng)
-    train = (objects.index["split"] == "train").to_numpy()
-    features = feature_sets(objects.z, twin.z, train, settings, seed)
-    recovery = feature_recovery(features, truth, objects.index, how, rng)
     labels = objects.index["label_30d_per_enc"].to_numpy(float)
     oracle = oracle_auroc(truth.risk, labels, objects.index["subject_id"].to_numpy(), how, rng)
-    return Certificate(probes, recovery, recovered_shares(recovery), oracle)
+    return Certificate(probes, oracle)
 
 
 def oracle_auroc(

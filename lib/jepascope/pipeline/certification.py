@@ -11,7 +11,6 @@ import pandas as pd
 
 from jepascope import params
 from jepascope.analysis.ceiling import CEILING, contrast, shares_of_ceiling, without_effect
-from jepascope.analysis.sae import Settings
 from jepascope.analysis.stats import Estimate, Inference, NotComputable, Null
 from jepascope.certify.concepts import certify_arms
 from jepascope.certify.model import certify
@@ -44,24 +43,17 @@ def planted_records(extraction: Path) -> Path:
 
 
 def certify_seed(
-    folder: Path,
-    records: Path,
-    trained: Path,
-    twin: Path,
-    sae: params.Sae,
-    statistics: params.Statistics,
-    seed: int,
+    folder: Path, records: Path, trained: Path, twin: Path, statistics: params.Statistics, seed: int
 ) -> None:
-    """The step that leaves concepts, families, gains, recovery and recovered.parquet, and oracle.json."""
+    """The step that probes a model and its twin for what was planted.
+
+    Leaves concepts, families and gains.parquet, and oracle.json.
+    """
     objects = load_objects(trained)
     truth = load_truth(records / "planted", objects.index)
-    how, settings = Inference(**statistics.model_dump()), Settings(**sae.model_dump())
-    certificate = certify(objects, load_objects(twin), truth, how, settings, seed)
-    write_table(folder / "concepts.parquet", certificate.probes.concepts)
-    write_table(folder / "families.parquet", certificate.probes.families)
-    write_table(folder / "gains.parquet", certificate.probes.gains)
-    write_table(folder / "recovery.parquet", certificate.recovery)
-    write_table(folder / "recovered.parquet", certificate.recovered)
+    certificate = certify(objects, load_objects(twin), truth, Inference(**statistics.model_dump()), seed)
+    for name, table in certificate.probes._asdict().items():
+        write_table(folder / f"{name}.parquet", table)
     write_json(folder / "oracle.json", certificate.oracle._asdict())
 
 
@@ -126,10 +118,9 @@ def spring_trap(
     return pd.DataFrame(rows, columns=TRAP_COLUMNS)
 
 
-def load_ceiling(folders: dict[int, Path]) -> pd.DataFrame:
-    """Of all seeds: model, kind (auroc, share, excess), seed, value, low, high, …, the null of each excess."""
-    tables = [read_table(folder / "ceiling.parquet").assign(seed=seed) for seed, folder in folders.items()]
-    return pd.concat(tables, ignore_index=True)
+def load_ceiling(folder: Path, seed: int) -> pd.DataFrame:
+    """Every readmission model: model, kind (auroc, share, excess), seed, value, low, high, …, nulls of excesses."""
+    return read_table(folder / "ceiling.parquet").assign(seed=seed)
 
 
 def nearest_to_ceiling(folder: Path) -> Reading:
@@ -149,10 +140,10 @@ def outcome_reading(folder: Path, claim: str) -> Reading:
     return {"no_model_beats_the_risk": nearest_to_ceiling, "confounder_is_blamed": blame}[claim](folder)
 
 
-def shares_by_seed(ceiling: pd.DataFrame) -> pd.DataFrame:
-    """The shares of `load_ceiling`, for the figure: task (the seed), model, value, low, high; not the risk itself."""
-    shares = ceiling[(ceiling["kind"] == "share") & (ceiling["model"] != CEILING)]
-    return shares.assign(task="seed " + shares["seed"].astype(str))
+def shares(ceiling: pd.DataFrame) -> pd.DataFrame:
+    """The shares of `load_ceiling`, for the figure: task, model, value, low, high; not the risk itself."""
+    mine = ceiling[(ceiling["kind"] == "share") & (ceiling["model"] != CEILING)]
+    return mine.assign(task="readmission, 30 days")
 
 
 def name_of_confounder(trap: pd.DataFrame) -> str:
@@ -174,10 +165,9 @@ def blame(folder: Path) -> Reading:
     return Reading(*found, twin[0])
 
 
-def arm_gains(folders: dict[int, Path]) -> pd.DataFrame:
-    """What training adds to the untrained z by arm, dynamics and seed: arm, dynamics, seed, value, low, high."""
-    tables = [read_table(folder / "gains.parquet").assign(seed=seed) for seed, folder in folders.items()]
-    return pd.concat(tables, ignore_index=True).rename(columns={"name": "arm"}).dropna(subset=["value"])
+def arm_gains(folder: Path) -> pd.DataFrame:
+    """What training adds to the untrained z by arm and dynamics: arm, dynamics, value, low, high."""
+    return read_table(folder / "gains.parquet").rename(columns={"name": "arm"}).dropna(subset=["value"])
 
 
 def load_oracle(folder: Path) -> Estimate:
@@ -185,17 +175,10 @@ def load_oracle(folder: Path) -> Estimate:
     return Estimate(**read_json(folder / "oracle.json"))
 
 
-def families(folders: dict[int, Path]) -> pd.DataFrame:
-    """Family means of all seeds for the figure: dynamics, object, seed, value, low, high."""
-    tables = [read_table(folder / "families.parquet").assign(seed=seed) for seed, folder in folders.items()]
-    table = pd.concat(tables, ignore_index=True)
+def families(folder: Path) -> pd.DataFrame:
+    """Family means for the figure: dynamics, object, value, low, high."""
+    table = read_table(folder / "families.parquet")
     return table.assign(object=table["representation"].map(OBJECT)).dropna(subset=["object", "value"])
-
-
-def recovered(folders: dict[int, Path]) -> pd.DataFrame:
-    """Concepts that have a feature of their own, by method and seed."""
-    tables = [read_table(folder / "recovered.parquet").assign(seed=seed) for seed, folder in folders.items()]
-    return pd.concat(tables, ignore_index=True)[["method", "seed", "recovered", "concepts", "share", "mean_r"]]
 
 
 def reading(folder: Path, dynamics: str, representation: str) -> Reading:

@@ -80,9 +80,9 @@ def error_spectra(spectra: Mapping[str, np.ndarray]) -> Figure:
 
 
 def gains_by_dynamics(gains: pd.DataFrame) -> Figure:
-    """What training adds to an untrained z, by how a planted concept behaves in time; an arm a colour, a seed a marker.
+    """What training adds to an untrained z, by how a planted concept behaves in time; an arm a colour.
 
-    gains: columns arm, dynamics, seed, value, low, high (differences in mean AUROC).
+    gains: columns arm, dynamics, value, low, high (differences in mean AUROC).
     """
     arms = {words(arm): colour for arm, colour in ARM.items() if arm in set(gains["arm"])}
     figure = dots_by_dynamics(gains.assign(arm=gains["arm"].map(words)), "arm", arms)

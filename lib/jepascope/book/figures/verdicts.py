@@ -35,9 +35,9 @@ def claims_by_seed(claims: pd.DataFrame) -> Figure:
 
 
 def auroc_by_dynamics(families: pd.DataFrame) -> Figure:
-    """Mean probe AUROC of planted concepts on each object, by their dynamics; one marker a seed.
+    """Mean probe AUROC of planted concepts on each object, by their dynamics.
 
-    families: columns dynamics, object, seed, value, low, high.
+    families: columns dynamics, object, value, low, high.
     """
     objects = [name for name in OBJECT if name in set(families["object"])]
     figure = dots_by_dynamics(families, "object", {name: OBJECT[name] for name in objects})
@@ -47,21 +47,17 @@ def auroc_by_dynamics(families: pd.DataFrame) -> Figure:
 
 
 def dots_by_dynamics(table: pd.DataFrame, column: str, colours: Mapping[str, str]) -> Figure:
-    """Values with intervals by how planted concepts behave in time: a colour for each of `column`, a marker a seed.
+    """Values with intervals by how planted concepts behave in time: a colour for each of `column`.
 
-    table: columns dynamics, seed, value, low, high and `column`; colours in the order to draw.
+    table: columns dynamics, value, low, high and `column`; colours in the order to draw.
     """
     kinds = [kind for kind in DYNAMICS if kind in set(table["dynamics"])]
     figure, (axes,) = panels(height=3.4)
     for offset, (name, colour) in zip(np.linspace(-0.3, 0.3, len(colours)), colours.items(), strict=True):
-        rows = table[table[column] == name]
-        seeds = sorted(rows["seed"].unique())
-        for shift, seed in zip(np.linspace(-0.04, 0.04, len(seeds)), seeds, strict=True):
-            one = rows[rows["seed"] == seed].set_index("dynamics").reindex(kinds)
-            places = np.arange(len(kinds)) + offset + shift
-            label = name.replace("_", " ") if seed == seeds[0] else None
-            axes.vlines(places, one["low"], one["high"], color=colour, linewidth=1.2)
-            axes.plot(places, one["value"], "o", color=colour, markersize=3.5, label=label)
+        rows = table[table[column] == name].set_index("dynamics").reindex(kinds)
+        places = np.arange(len(kinds)) + offset
+        axes.vlines(places, rows["low"], rows["high"], color=colour, linewidth=1.4)
+        axes.plot(places, rows["value"], "o", color=colour, markersize=4, label=name.replace("_", " "))
     axes.set_xticks(range(len(kinds)), [kind.replace("_", " ") for kind in kinds])
     axes.legend(frameon=False, fontsize=8, ncols=len(colours), loc="upper center", bbox_to_anchor=(0.5, 1.12))
     return figure
