@@ -46,22 +46,33 @@ def test_a_gate_on_a_value_counts_both_signs() -> None:
     assert methods.by_cohorts(methods.Gate("value", 0.02, "CKA"), rows(0.0, -0.03))["verdict"] == "lost"
 
 
-def claim(name: str, verdict: str, estimate: object = None) -> dict[str, object]:
-    return {"id": name, "verdict": verdict, "estimate": {"value": 1.0} if estimate is None else estimate}
+def claim(name: str, verdict: str, estimate: object = None, null: float = 0.5) -> dict[str, object]:
+    number = {"value": 1.0} if estimate is None else estimate
+    return {"id": name, "verdict": verdict, "estimate": number, "null": {"value": null}}
 
 
-def test_a_promise_must_hold_in_every_seed_and_is_not_judged_without_numbers() -> None:
-    promise = methods.Promise(("a", "b"), "words")
+def test_a_promise_must_be_kept_in_every_seed_and_is_not_judged_without_numbers() -> None:
+    promise = methods.Promise("words", hold=("a", "b"))
     held = [claim("a", "holds"), claim("b", "holds"), claim("other", "does not hold")]
     assert methods.by_claims(promise, held)["verdict"] == "certified"
-    assert methods.by_claims(promise, [*held, claim("a", "does not hold")])["verdict"] == "lost"
+    lost = methods.by_claims(promise, [*held, claim("a", "does not hold")])
+    assert (lost["verdict"], lost["measured"]) == ("lost", "kept 2 of 3 times")
     missing = [claim("a", "not computable here", "not computable here: real records")]
     assert methods.by_claims(promise, missing)["verdict"] == "not computable here"
 
 
+def test_a_gate_on_an_estimate_asks_for_its_value_and_a_gate_on_nothing_for_the_null() -> None:
+    promise = methods.Promise("words", least=(("a", 0.8),), empty=("b",))
+    high, low = ({"value": value} for value in (0.8, 0.79))
+    assert methods.keeps(promise, claim("a", "does not hold", high))
+    assert not methods.keeps(promise, claim("a", "holds", low))
+    assert methods.keeps(promise, claim("b", "does not hold", null=0.0))
+    assert not methods.keeps(promise, claim("b", "holds", null=0.01))
+
+
 def test_promises_name_claims_that_chapters_make_and_headers_name_methods_that_are_certified() -> None:
-    promised = {name for promise in methods.PROMISES.values() for name in promise.claims}
-    assert promised <= set(CLAIMS)
+    for promise in methods.PROMISES.values():
+        assert {*promise.hold, *promise.empty, *dict(promise.least)} <= set(CLAIMS)
     named = {method for chapter in read_book().chapters for method in chapter.methods}
     assert named <= {*methods.GATES, methods.SHAPE, *methods.PROMISES}
 

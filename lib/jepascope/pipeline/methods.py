@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -31,10 +31,12 @@ class Gate(NamedTuple):
 
 
 class Promise(NamedTuple):
-    """Claims that must hold in every seed for a method to be certified, and what they say in short."""
+    """What claims must show in every seed for a method to be certified; `words` say it in short."""
 
-    claims: tuple[str, ...]
     words: str
+    hold: tuple[str, ...] = ()  # claims that must hold
+    least: tuple[tuple[str, float], ...] = ()  # claims whose estimate must reach a value, as a gate without an interval
+    empty: tuple[str, ...] = ()  # claims whose null must be nought: nothing is found in nothing
 
 
 # The gates of the design. A method may not report something in more than a tenth of cohorts of nothing, which leaves
@@ -47,8 +49,20 @@ GATES = {
     "enrichment by patient max-T": Gate("alarms", MOST_ALARMS, "alarms in cohorts of nothing"),
     "search over features by patient max-T": Gate("alarms", MOST_ALARMS, "alarms in cohorts of nothing"),
 }
-PROMISES: dict[str, Promise] = {
-    "linear probes": Promise(("shock_not_in_z_hat", "shock_in_z"), "shocks are read from z, and are at chance in ẑ"),
+PROMISES = {
+    "linear probes": Promise(
+        "shocks are read from z, and are at chance in ẑ", hold=("shock_in_z", "shock_not_in_z_hat")
+    ),
+    "stability vote": Promise(
+        "nothing of noise is kept, and ≥ 0.80 of what is kept reappears on other patients",
+        hold=("noise_keeps_none",),
+        least=(("kept_reappear", 0.80),),
+    ),
+    "clusters that come back": Promise("none where there are only patients", empty=("clusters_come_back",)),
+    "blind-spot map": Promise(
+        "blindness put in is found (cos² > 0.9); what is told opens, the rest stays",
+        hold=("injected_blindness_is_found", "told_concepts_open", "other_concepts_stay"),
+    ),
 }
 
 
@@ -104,13 +118,23 @@ def of_shape(trials: pd.DataFrame) -> dict[str, str]:
     }
 
 
-def by_claims(promise: Promise, claims: Iterable[dict[str, object]]) -> dict[str, str]:
-    """One method's certificate from claims against the planted truth: all must hold, in every seed."""
-    asked = [claim for claim in claims if claim["id"] in promise.claims]
-    computed = [claim for claim in asked if isinstance(claim["estimate"], dict)]
-    held = sum(claim["verdict"] == "holds" for claim in computed)
-    verdict = "certified" if computed and held == len(asked) else "lost" if computed else "not computable here"
-    return {"gate": promise.words, "measured": f"holds {held} of {len(asked)} times", "power": "", "verdict": verdict}
+def by_claims(promise: Promise, claims: Iterable[dict[str, Any]]) -> dict[str, str]:
+    """One method's certificate from claims of all seeds: whatever was computed must keep the promise."""
+    asked = {*promise.hold, *promise.empty, *(name for name, _ in promise.least)}
+    computed = [claim for claim in claims if claim["id"] in asked and isinstance(claim["estimate"], dict)]
+    kept = sum(keeps(promise, claim) for claim in computed)
+    verdict = "not computable here" if not computed else "certified" if kept == len(computed) else "lost"
+    return {"gate": promise.words, "measured": f"kept {kept} of {len(computed)} times", "power": "", "verdict": verdict}
+
+
+def keeps(promise: Promise, claim: dict[str, Any]) -> bool:
+    """Whether one claim's entry in the ledger is what the promise says of it."""
+    least = dict(promise.least).get(claim["id"])
+    if least is not None:
+        return bool(claim["estimate"]["value"] >= least)
+    if claim["id"] in promise.empty:
+        return bool(claim["null"]["value"] == 0)
+    return bool(claim["verdict"] == "holds")
 
 
 def load_alarms(folder: Path) -> pd.DataFrame:
