@@ -8,7 +8,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from jepascope.analysis.aurocs import Aurocs
 from jepascope.analysis.stats import Inference, NotComputable
+from jepascope.certify.concepts import family_means, training_gains
 from jepascope.certify.model import certify, oracle_auroc
 from jepascope.certify.planted import TruthError, align, load_truth
 from jepascope.objects import Objects
@@ -82,6 +84,16 @@ def test_a_gain_is_the_difference_of_the_families_it_is_made_of(certificate):
         assert gain.value == pytest.approx(means[gain.dynamics, "z"] - means[gain.dynamics, "twin z"])
         assert gain.low > 0.3
         assert gain.null_low < 0 < gain.null_high
+
+
+def test_a_concept_that_one_space_lacks_is_in_no_spaces_family():
+    value = np.array([[0.6, 0.9], [0.7, np.nan]])  # two spaces, two concepts of one kind
+    aurocs = Aurocs(value, np.tile(value, (20, 1, 1)), np.full((11, 2, 2), 0.5), 0.95, 40, 20)
+    means = family_means(aurocs, ["z", "twin z"], np.array(["shock", "shock"])).set_index("representation")
+    assert means["concepts"].tolist() == [1, 1]
+    assert means["value"].tolist() == pytest.approx([0.6, 0.7])
+    gains = training_gains(aurocs, ["z", "twin z"], np.array(["shock", "shock"]), {"z": ("z", "twin z")})
+    assert gains["value"].tolist() == pytest.approx([-0.1])
 
 
 def test_the_oracle_reads_the_labels_it_drew_and_ineligible_rows_stay_out():

@@ -95,7 +95,7 @@ def test_editing_prose_executes_that_page_and_trains_nothing(small_book: Path) -
 def test_editing_one_seeds_parameters_touches_that_seed_and_what_collects_all_seeds(small_book: Path) -> None:
     profile, pages = small_book / "params" / "ci.yaml", "runs/ci/*/*/executed.ipynb"
     text, before = profile.read_text(), modified(small_book, pages)
-    profile.write_text(text + "overrides:\n  1:\n    sae:\n      epochs: 3\n")
+    profile.write_text(text + "overrides:\n  1:\n    map:\n      resamples: 3\n")
     done = jepascope(small_book, "run", "--profile", "ci")
     assert done.returncode == 0, done.stderr[-4000:]
     moved = {"/".join(Path(n).parts[-3:-1]) for n, time in modified(small_book, pages).items() if time != before[n]}
@@ -106,9 +106,9 @@ def test_editing_one_seeds_parameters_touches_that_seed_and_what_collects_all_se
 def test_an_experiment_with_a_changed_parameter_is_replaced_by_the_next_run_of_the_book(small_book: Path) -> None:
     results = small_book / "runs" / "ci" / "0" / "05_z_characterisation" / "results.json"
     before = read_json(results)["values"]
-    done = jepascope(small_book, "run", "05", "--profile", "ci", "--seed", "0", "--set", "sae.features=16")
+    done = jepascope(small_book, "run", "05", "--profile", "ci", "--seed", "0", "--set", "statistics.min_carriers=4")
     assert done.returncode == 0, done.stderr[-4000:]
-    assert read_json(results)["values"]["features"] == 16
+    assert read_json(results)["values"]["min_carriers"] == 4
     assert jepascope(small_book, "run", "--profile", "ci").returncode == 0
     assert read_json(results)["values"] == before
 
@@ -167,7 +167,7 @@ def test_a_mistake_at_the_command_line_is_answered_in_one_message(
 def test_a_change_that_the_seeds_override_would_undo_is_refused(tmp_path: Path) -> None:
     project = copy_project(tmp_path / "project")
     with (project / "params" / "ci.yaml").open("a") as profile:
-        profile.write("overrides:\n  1:\n    sae:\n      epochs: 3\n")
-    done = jepascope(project, "run", "05", "--profile", "ci", "--seed", "1", "--set", "sae.epochs=9")
+        profile.write("overrides:\n  1:\n    map:\n      resamples: 3\n")
+    done = jepascope(project, "run", "05", "--profile", "ci", "--seed", "1", "--set", "map.resamples=9")
     assert done.returncode == 1
-    assert "the profile overrides sae.epochs for seed 1" in done.stderr
+    assert "the profile overrides map.resamples for seed 1" in done.stderr

@@ -7,7 +7,7 @@ import pytest
 
 from jepascope.analysis.blind_spots import blind_spots, concept_directions, mean_differences, random_directions
 from jepascope.analysis.decomposition import Parts, decompose
-from jepascope.analysis.stats import Inference
+from jepascope.analysis.stats import Inference, q_values
 
 HOW = Inference(bootstrap=200, permutations=50, min_patients=5)
 
@@ -67,3 +67,20 @@ def test_parts_are_read_against_the_same_variation():
     assert found.unforeseen.value == pytest.approx([1, 1])
     assert found.systematic.value == pytest.approx([0.75, 0.75])
     assert found.lost.value == pytest.approx([0, 0])
+
+
+def test_one_concept_of_dozens_that_stands_out_can_be_found_among_random_directions():
+    """The smallest p must survive the correction for forty concepts, or the map could never speak."""
+    rng = np.random.default_rng(0)
+    z = rng.normal(size=(900, 12))
+    e = z * np.r_[0.1, np.ones(11)]
+    none = Parts(*(np.zeros_like(e) for _ in range(3)))
+    others = np.linalg.qr(rng.normal(size=(12, 12)))[0]
+    directions = np.vstack([np.eye(12)[:1], *(others for _ in range(3)), others[:3]])
+    found = blind_spots(directions, e, z, np.zeros(12), none, none, np.arange(900) // 3, HOW, rng)
+    q = q_values(found.p)
+    assert q[0] < 0.05
+    # The mean square along random directions, by the rows themselves.
+    random = random_directions(z, np.random.default_rng(1))[:3]
+    assert np.sum((random @ (e.T @ e / 900)) * random, axis=1) == pytest.approx(np.mean((e @ random.T) ** 2, axis=0))
+    assert (found.p[1:] > 0.02).all()

@@ -76,6 +76,18 @@ def test_a_pair_of_few_patients_is_neither_tested_nor_found():
     assert not found.found.any()
 
 
+def test_a_pair_that_few_patients_have_together_is_not_found_however_sure():
+    on, code = np.zeros((2, 2000, 1), bool)
+    on[:30] = True
+    for shared, found in ((MIN_CELL - 1, False), (MIN_CELL, True)):
+        code[:] = False
+        code[30 - shared : 60 - shared] = True
+        pair = enrichment(on, sparse.csr_matrix(code.astype(np.float32)), np.arange(2000))
+        assert pair.q[0, 0] < 0.05
+        assert pair.odds_ratio[0, 0] > 2
+        assert pair.found[0, 0] == found
+
+
 def test_intervals_cover_the_ratio_of_the_population_and_widen_for_sticky_patients():
     rng = np.random.default_rng(4)
     how = Inference(bootstrap=300)

@@ -33,3 +33,12 @@ def test_a_search_in_nothing_rarely_finds_anything():
         x = 2 * rng.normal(size=(120, 26))[patients] + rng.normal(size=(840, 26))  # alike within patients, and no more
         alarms += ties(x[:, :20], x[:, 20:] > 2, patients, HOW, rng).adjusted.min() < 0.05
     assert alarms <= 2
+
+
+def test_a_feature_that_avoids_a_label_is_tied_to_it_as_well():
+    rng = np.random.default_rng(2)
+    patients = np.repeat(np.arange(150), 3)
+    y = rng.random((450, 2)) < 0.3
+    found = ties(np.column_stack([1.5 * ~y[:, 0] + rng.random(450), rng.random(450)]), y, patients, HOW, rng)
+    assert found.r_high[0, 0] < 0
+    assert found.adjusted[0, 0] < 0.05

@@ -18,13 +18,13 @@ def column(*records):
 
 
 def test_staying_running_and_coming_back_are_counted_within_patients():
-    on, patients = column([1, 1, 0, 1], [0, 1, 0, 0, 1])
+    on, patients = column([1, 1, 0, 1], [0, 1, 0, 0, 1], [1, 0])
     found = persistence(on, patients, HOW, np.random.default_rng(0))
-    assert found.stay[0] == pytest.approx(1 / 3)  # 1→1, 1→0 and 1→0; the last encounters have none after
+    assert found.stay[0] == pytest.approx(1 / 4)  # 1→1, and 1→0 three times; the last encounters have none after
     assert found.begin[0] == pytest.approx(3 / 4)
-    assert found.dwell[0] == pytest.approx(5 / 4)
-    assert found.back[0] == pytest.approx(1 / 2)
-    assert found.patients[0] == 2
+    assert found.dwell[0] == pytest.approx(6 / 5)
+    assert found.back[0] == pytest.approx(1 / 2)  # what follows the third patient's is nobody's
+    assert found.patients[0] == 3
 
 
 def test_any_order_is_the_mean_over_all_orders():

@@ -84,3 +84,13 @@ def test_what_can_t_be_told_is_said():
         patient_effect_only(np.eye(5), np.arange(5), np.random.default_rng(0))
     with pytest.raises(NotComputable, match="2 needed"):
         density_validity(np.eye(4), np.array([0, 0, -1, -1]))
+
+
+def test_patients_who_share_nothing_share_nothing_in_the_surrogate():
+    """Means of two rows differ between patients also where patients don't: that much is taken off."""
+    rng = np.random.default_rng(0)
+    patients = np.repeat(np.arange(1500), 2)
+    surrogate = patient_effect_only(rng.normal(size=(3000, 3)), patients, rng)
+    first, second = surrogate[::2], surrogate[1::2]
+    assert np.mean([np.corrcoef(first[:, d], second[:, d])[0, 1] for d in range(3)]) < 0.06
+    assert surrogate.std() == pytest.approx(1, abs=0.05)

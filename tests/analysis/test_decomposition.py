@@ -12,6 +12,7 @@ from jepascope.analysis.decomposition import (
     decompose,
     decompose_with,
     fit_reader,
+    gained_null,
     share_gained,
     shares,
     systematic_null,
@@ -119,6 +120,41 @@ def test_errors_of_other_patients_give_no_systematic_part():
     assert abs(null.value) < 0.01
     assert null.high < 0.05
     assert null.p == pytest.approx(1 / 21)
+
+
+def test_what_the_past_adds_is_nothing_where_what_is_left_is_another_patients():
+    """The first input is the poorer reader's, and stays found by both; only the second input's part moves."""
+    e, inputs, who, _ = planted(np.random.default_rng(0))
+    e = e + inputs[:, 1:2] * np.eye(8)[4]
+    train, test = halves(who)
+    own = inputs[:, :1]
+    reader = fit_reader(e[train], own[train], who[train], 5, np.random.default_rng(2))
+    less = decompose_with(reader, e, own)
+    null = gained_null(e, less, (own, inputs), who, train, test, 20, HOW, np.random.default_rng(1))
+    assert -0.03 < null.value <= null.high < 0.01
+    assert null.p == pytest.approx(1 / 21)
+    # Where the richer reader has nothing more, the gain is one of the null's own.
+    noise = np.random.default_rng(3).normal(size=inputs.shape)
+    none = gained_null(
+        e, less, (own, np.column_stack([own, noise])), who, train, test, 20, HOW, np.random.default_rng(1)
+    )
+    assert none.p > 0.05
+    assert none.low < none.value < none.high < 0.01
+
+
+def test_the_null_of_a_gain_is_of_the_share_of_the_whole_error():
+    """Doubling what the poorer reader explains must shrink the null's shares, as it shrinks the gain's."""
+    rng = np.random.default_rng(0)
+    who = np.repeat(np.arange(120), 4)
+    inputs, noise = rng.normal(size=(480, 40)), rng.normal(size=(480, 3))
+    widths = []
+    for strength in (0.0, 10.0):
+        e = noise + strength * inputs[:, :1]
+        less = decompose_with(fit_reader(e, inputs[:, :1], who, 5, np.random.default_rng(2)), e, inputs[:, :1])
+        given = (inputs[:, :1], inputs), who, *halves(who), 20, HOW, np.random.default_rng(1)
+        null = gained_null(e, less, *given)
+        widths.append(null.high - null.low)
+    assert widths[1] < widths[0] / 3
 
 
 def test_bad_input_is_refused_by_name():

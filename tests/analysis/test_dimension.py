@@ -97,3 +97,14 @@ def test_a_draw_without_change_of_weights_gives_the_value(monkeypatch):
     monkeypatch.setattr(dimension, "bootstrap_chunks", lambda B, draws, chunk, rng: [np.full((2, B), 3.0)])
     values = dimension.split_half_draws(*dimension.halves(rng().normal(size=(25, 6)), rng()), HOW, rng())
     assert values == pytest.approx(values[0], abs=1e-5)
+
+
+def test_a_draw_is_the_correlation_over_pairs_of_different_patients_by_how_often_both_were_drawn(monkeypatch):
+    counts = np.array([[3.0, 0, 1, 2, 0, 1, 1, 0]])
+    monkeypatch.setattr(dimension, "bootstrap_chunks", lambda B, draws, chunk, rng: [counts])
+    first, second = dimension.halves(rng().normal(size=(8, 4)), rng(1), rotations=1)
+    values = dimension.split_half_draws(first, second, HOW._replace(min_patients=2), rng())
+    i, j = np.tril_indices(8, -1)
+    weight = counts[0, i] * counts[0, j]
+    covariance = np.cov(first[0][i, j], second[0][i, j], aweights=weight, ddof=0)
+    assert values[1] == pytest.approx(covariance[0, 1] / np.sqrt(covariance[0, 0] * covariance[1, 1]), abs=1e-5)

@@ -18,11 +18,19 @@ def test_a_step_straight_to_the_point_drifts_by_its_length_and_one_across_by_not
         d.steps_of(np.zeros((2, 2)), np.array([1, 2]))
 
 
+def test_a_course_is_the_drift_of_both_ways_and_turns_its_sign_when_the_step_is_walked_back() -> None:
+    x, who, towards = np.array([[0.0, 3], [4, 0]]), np.array([1, 1]), np.array([[0.0, 0], [4, 3]])
+    there, back = (d.course(d.steps_of(points, who), towards) for points in (x, x[::-1]))
+    # From (0, 3) the way to the origin is (0, −1), and the step (4, −3); from (4, 0) it is (−1, 0), the step (−4, 3).
+    assert there == pytest.approx(np.array([[(3 - 4) / 2, (4 - 3) / 2]]))
+    assert back == pytest.approx(-there)
+
+
 def test_a_centroid_counts_patients_and_not_their_rows() -> None:
-    x, patients = np.array([[0.0], [0], [0], [4], [100]]), np.array([1, 1, 1, 2, 3])
+    x, patients = np.array([[5.0], [6], [7], [4], [100]]), np.array([1, 1, 1, 2, 3])
     members = np.array([[True, True, True, True, False], [False] * 5])
     found = d.centroids(x, members, patients)
-    assert found[0].tolist() == [2.0]
+    assert found[0].tolist() == [5.0]
     assert np.isnan(found[1]).all()
 
 
@@ -52,16 +60,40 @@ def planted(pull: float, seed: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]
 @pytest.mark.parametrize("pull", [0.0, 2.0])
 def test_an_approach_is_found_where_it_is_planted_and_not_where_points_only_return_to_the_middle(pull: float) -> None:
     x, member, patients = planted(pull, 0)
-    rng = np.random.default_rng(0)
-    steps = d.steps_of(x, patients)
-    own = d.drift(steps, d.centroids(x, member[None], patients)).T
-    at_random = d.drift(steps, d.random_centroids(x, member, patients, 20, rng))[None]
-    masks = [d.kinds_of_step(member, patients, steps.rows)]
-    found = d.approach(own, at_random, masks, steps.patients, HOW, rng)
+    steps, beyond = courses(x, member, patients)
+    rng, masks = np.random.default_rng(0), [d.kinds_of_step(member, patients, steps.rows)]
+    found = d.approach(beyond, masks, steps.patients, HOW, rng)
     assert (found.estimate.low > max(0, found.null.value)) == (pull > 0)
+    assert (found.null.p < 0.05) == (pull > 0)
+    assert found.null.low < 0 < found.null.high
     assert found.concepts == 1
-    mean, excess = d.mean_drift(own[0], at_random[0], masks[0]["before"], steps.patients, HOW, 0)
+    drifted = d.drift(steps, d.centroids(x, member[None], patients))[:, 0]
+    mean, excess = d.mean_drift(drifted, beyond[0], masks[0]["before"], steps.patients, HOW, 0)
     assert mean.n_patients == 100
-    assert mean.value - excess.value == pytest.approx(at_random[0][masks[0]["before"]].mean())
+    assert mean.value == pytest.approx(drifted[masks[0]["before"]].mean())
+    assert excess.value == pytest.approx(beyond[0][masks[0]["before"]].mean())
     with pytest.raises(NotComputable, match="no concept has 500"):
-        d.approach(own, at_random, masks, steps.patients, HOW._replace(min_patients=500), rng)
+        d.approach(beyond, masks, steps.patients, HOW._replace(min_patients=500), rng)
+
+
+def courses(x: np.ndarray, member: np.ndarray, patients: np.ndarray) -> tuple[d.Steps, np.ndarray]:
+    """Steps of x, and their courses beyond random centroids, [1, M]."""
+    steps = d.steps_of(x, patients)
+    own = d.course(steps, d.centroids(x, member[None], patients))
+    at_random = d.course(steps, d.random_centroids(x, member, patients, 20, np.random.default_rng(0)))
+    return steps, (own - at_random.mean(axis=1, keepdims=True)).T
+
+
+def test_patients_who_always_lay_near_a_concept_do_not_seem_to_approach_it() -> None:
+    """Nobody moves: all waver about places of their own, those who will be coded about one near the centroid."""
+    alarms, narrow = 0, 0
+    for seed in range(30):
+        x, member, patients = planted(0.0, seed)
+        x[:, 0] += np.where(patients < 100, 6.0, 0.0) - 6.0 * member  # at the centroid from the first encounter on
+        steps, beyond = courses(x, member, patients)
+        masks = [d.kinds_of_step(member, patients, steps.rows)]
+        found = d.approach(beyond, masks, steps.patients, HOW, np.random.default_rng(seed))
+        alarms += found.estimate.low > max(0, found.null.value)
+        narrow += found.null.p <= 0.05
+    assert alarms <= 30 * 0.025 + 3 * np.sqrt(30 * 0.025 * 0.975)
+    assert narrow <= 30 * 0.05 + 3 * np.sqrt(30 * 0.05 * 0.95)

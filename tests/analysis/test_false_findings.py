@@ -31,6 +31,13 @@ def test_the_only_structure_of_the_cohort_is_that_rows_of_a_patient_are_alike():
     assert len(cohort.patients) / 2000 == pytest.approx(7, abs=0.3)
 
 
+def test_records_are_as_long_as_they_are_asked_to_be():
+    lengths = np.array([1, 5, 2, 9])
+    cohort = toy_cohort(np.random.default_rng(0), lengths=lengths, F=4)
+    assert np.bincount(cohort.patients).tolist() == lengths.tolist()
+    assert len(cohort.X) == len(cohort.labels) == 17
+
+
 # What rows must find at least, and patients at most, in the mean of three cohorts.
 BOUNDS = {
     "Marchenko–Pastur edge": (3, 0.5),

@@ -91,6 +91,23 @@ def test_a_fold_that_holds_all_carriers_has_no_fit():
     ]
 
 
+def test_a_fold_without_a_fit_has_no_say_in_the_penalty():
+    rng = np.random.default_rng(0)
+    fold = np.repeat([0, 1, 2], 60)
+    y = ((fold == 0) & (np.arange(180) % 3 > 0)).astype(np.float32)  # all carriers in one fold
+    X = np.hstack([rng.normal(size=(180, 6)) + np.outer(y, [3, 0, 0, 0, 0, 0]), np.ones((180, 1))]).astype(np.float32)
+    X[fold > 0, 0] += 3 * (rng.random(120) < 0.3)
+    starts = {penalty: logistic.logistic_ridge(X, y, penalty) for penalty in probes.PENALTIES}
+
+    def left(penalty, f):
+        beta = logistic.logistic_ridge(X[fold != f], y[fold != f], penalty) if f else starts[penalty]
+        return (np.logaddexp(0, X[fold == f] @ beta) - y[fold == f] * (X[fold == f] @ beta)).sum()
+
+    best, flattered = (min(starts, key=lambda p: sum(left(p, f) for f in folds)) for folds in ((1, 2), (0, 1, 2)))
+    assert best != flattered
+    assert logistic.choose_penalty(X, y, fold, starts) == best
+
+
 def test_a_planted_direction_is_read_and_an_unrelated_patient_effect_is_not():
     X, targets, patients, train, test = cohort()
     found = probes.probe_table({"z": X}, targets, patients, train, test, HOW, np.random.default_rng(0)).table

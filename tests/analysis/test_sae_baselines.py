@@ -97,6 +97,22 @@ def test_features_that_are_sums_of_few_are_taken_apart_and_random_ones_are_not()
     assert atomic.fvu > 0.7 * atomic.fvu_of_noise
 
 
+def test_what_a_dictionary_of_features_is_held_against_are_directions_too(monkeypatch):
+    seen = []
+
+    def spy(x, settings, seed):
+        seen.append(x)
+        return sae.fit(x, settings, seed)
+
+    monkeypatch.setattr(structure, "fit", spy)
+    rows = np.random.default_rng(0).normal(size=(40, 6)) * [5, 4, 3, 2, 1, 1]
+    structure.meta_dictionary(rows, sae.Settings(features=8, active=2, epochs=2, batch_rows=16), seed=0)
+    for x in seen:
+        assert np.linalg.norm(x, axis=1) == pytest.approx(np.ones(40), abs=1e-5)
+    spread = [np.square(x).mean(axis=0) for x in seen]
+    assert spread[1] == pytest.approx(spread[0], abs=0.12)
+
+
 def axis_dictionary(axes, active):
     W_dec = np.eye(3, dtype=np.float32)[axes]
     zeros = np.zeros(3, np.float32)

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from jepascope.analysis import sae
+from jepascope.analysis.probes import fit_probe, probe_scores
 from jepascope.analysis.sae import labels, metrics, structure, suite
 from jepascope.analysis.sae.suite import Concepts
 from jepascope.analysis.stats import Inference, NotComputable, auroc
@@ -48,11 +49,13 @@ def test_a_concept_with_a_direction_is_read_from_one_feature_and_one_without_fro
 def test_the_mean_over_concepts_is_that_of_single_sparse_probes(planted, reading):
     x, concepts, dictionary = planted
     f = sae.densify(sae.encode(dictionary, x))
-    single = [
-        metrics.sparse_probe(f, y, PATIENTS, TRAIN, ~TRAIN, 5, HOW, np.random.default_rng(0)).value
-        for y in concepts.labels.T
-    ]
+    single = []
+    for y in concepts.labels.T:
+        seen = f[:, metrics.ranked_features(f[TRAIN], y[TRAIN])[:5]]
+        probe = fit_probe(seen, y, PATIENTS, TRAIN, HOW, np.random.default_rng(0), (metrics.PROBE_PENALTY,))
+        single.append(auroc(probe_scores(probe, seen[~TRAIN]), y[~TRAIN]))
     assert reading.auroc[5].value == pytest.approx(np.mean(single))
+    assert reading.auroc[5].n_patients == len(np.unique(PATIENTS[~TRAIN]))
     assert list(reading.auroc) == [1, 5, 16]
 
 
@@ -70,14 +73,20 @@ def test_purity_is_mean_correlation_and_entropy_with_labels_chosen_on_train(plan
     assert reading.entropy_expected == pytest.approx(labels.label_entropy(f[~TRAIN], y).expected)
 
 
-def test_absorption_of_one_concept_is_that_of_the_single_measure(planted):
-    x, concepts, dictionary = planted
-    one = concepts._replace(labels=concepts.labels[:, :1])
-    reader = suite.readers(x, one, HOW, np.random.default_rng(0))
+def test_absorption_over_concepts_weighs_them_by_the_rows_that_show_them(planted):
+    x, concepts, _ = planted
+    dictionary = sae.fit(x[TRAIN], SETTINGS._replace(features=40, active=1), 0)  # features that split and stand in
     f = sae.densify(sae.encode(dictionary, x))
-    pooled = suite._absorbed(dictionary, f, x, one, reader, HOW, np.random.default_rng(0))
-    single = metrics.absorption(dictionary, x, one.labels[:, 0], PATIENTS, TRAIN, ~TRAIN, HOW, np.random.default_rng(0))
-    assert pooled.value == pytest.approx(single.rate.value)
+
+    def absorbed(chosen):
+        some = concepts._replace(labels=concepts.labels[:, chosen])
+        readers = suite.readers(x, some, HOW, np.random.default_rng(0))
+        shown = [(y & (probe_scores(r, x) > 0))[~TRAIN].sum() for y, r in zip(some.labels.T, readers, strict=True)]
+        return suite.absorption(dictionary, f, x, some, readers, HOW, np.random.default_rng(0)).value, shown
+
+    (both, shown), (one, _), (other, _) = absorbed([0, 1]), absorbed([0]), absorbed([1])
+    assert min(one, other) > 0
+    assert both == pytest.approx((one * shown[0] + other * shown[1]) / sum(shown))
 
 
 def test_labels_of_test_patients_choose_and_fit_nothing(planted):

@@ -86,6 +86,26 @@ def test_reappearing_is_as_probable_as_the_votes_say(consensus):
     assert (np.diff([level[0] for level in by_vote if len(level)]) >= 0).all()
 
 
+def test_what_a_vote_is_worth_is_learnt_from_features_of_the_other_half(monkeypatch):
+    """Were it learnt from the features that are voted on, `elsewhere` could not test it."""
+    learnt = []
+    calibrate = votes.calibrate
+    monkeypatch.setattr(votes, "calibrate", lambda ballots: learnt.extend(ballots) or calibrate(ballots))
+    x, half = np.random.default_rng(0).normal(size=(300, 4)).astype(np.float32), np.arange(300) < 150
+    small = VOTING._replace(features=8, active=2, epochs=1, voters=3)
+    found = votes.consensus(x, half, small, seed=0, same=0.9)
+    fits = [sae.fit_many(x[rows], small, seeds) for rows, seeds in ((half, range(3)), (~half, range(3, 6)))]
+    here, there = ([d.W_dec[on] for d, on in zip(f, votes._living(f, x[rows]), strict=True)]
+                   for f, rows in zip(fits, (half, ~half), strict=True))  # fmt: skip
+    for reference, ballot in enumerate(learnt):
+        expected = votes.ballot(there, here, reference, 0.9)
+        assert np.array_equal(ballot.counts, expected.counts)
+        assert np.array_equal(ballot.elsewhere, expected.elsewhere)
+    assert len(learnt) == len(there)
+    assert np.array_equal(found.counts[found.alive], votes.ballot(here, there, same=0.9).counts)
+    assert not np.array_equal(learnt[0].counts, found.counts[found.alive])
+
+
 def test_what_is_kept_was_voted_for_and_is_the_reference_fits_own(planted, consensus):
     x, _, patients = planted
     half = votes.halves(patients, np.random.default_rng(0))

@@ -7,7 +7,7 @@ import pytest
 
 from jepascope.analysis import shape_test as s
 from jepascope.analysis.stats import Inference, NotComputable, Null
-from jepascope.analysis.trajectories import paths
+from jepascope.analysis.trajectories import Walks, paths, shuffled
 
 HOW = Inference(bootstrap=200, permutations=50, folds=3, min_patients=5, min_carriers=2)
 
@@ -71,6 +71,25 @@ def test_spread_that_brings_patients_back_is_found_as_shape_and_not_as_order() -
     assert found.gain.value == pytest.approx(found.full.value - found.base.value)
     # Another order of the same points has nearly the same shape.
     assert abs(found.order.value) < found.gain.value / 3
+
+
+def test_only_the_middle_of_each_path_is_permuted(monkeypatch: pytest.MonkeyPatch) -> None:
+    orders: list[Walks] = []
+    monkeypatch.setattr(s, "shuffled", lambda *given, **named: orders.append(shuffled(*given, **named)) or orders[-1])
+    run(np.random.default_rng(5).random(2000) < 0.3)
+    assert len(orders) == 8
+    for walked in orders:
+        last = np.flatnonzero(np.r_[np.diff(walked.owner) > 0, True])
+        assert np.array_equal(walked.place[last], np.tile([2, 3, 4], 400))
+        assert (walked.place[np.r_[0, last[:-1] + 1]] == 0).all()
+
+
+def test_shapes_of_other_patients_stay_within_training_and_within_the_rest() -> None:
+    patients = np.repeat(np.arange(90), 3)
+    train = patients % 3 > 0
+    rows = s._of_others(patients, train, 20, np.random.default_rng(0))
+    assert np.array_equal(train[rows], np.tile(train, (20, 1)))
+    assert (patients[rows] != patients).all()
 
 
 def test_order_that_brings_patients_back_is_found_as_order() -> None:

@@ -89,6 +89,21 @@ def test_a_course_is_straighter_than_the_same_points_shuffled() -> None:
         t.whole_paths(found, 6)
 
 
+def test_a_mean_over_shuffles_counts_the_turns_that_the_shuffles_have() -> None:
+    """Each first encounter comes twice: set apart by a shuffle, the two have turns that they hadn't."""
+    x, patients = walkers(60, 5, 0.0, 3)
+    x[1::5] = x[::5]
+    found = t.paths(x, patients)
+    walked, rng = t.whole_paths(found, 3), np.random.default_rng(0)
+    excess = t.order_excess(found, walked, t.turning, 40, HOW, np.random.default_rng(0))
+    drawn = np.array([[part.sum() for part in t.turning(found, t.shuffled(walked, rng))] for _ in range(40)])
+    own, turns = (part.sum() for part in t.turning(found, walked))
+    assert drawn[:, 1].mean() > 1.1 * turns
+    assert excess.observed.value == pytest.approx(own / turns)
+    assert excess.shuffled == pytest.approx(drawn[:, 0].sum() / drawn[:, 1].sum())
+    assert abs(excess.null.value) < 0.01
+
+
 def test_the_slope_on_days_tells_a_calendar_from_a_count() -> None:
     rng = np.random.default_rng(0)
     patients, days = np.repeat(np.arange(150), 4), np.exp(rng.normal(4, 1, 600))

@@ -7,7 +7,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from jepascope.analysis.enrichment import MIN_CELL
 from jepascope.book.feature_cards import WIDTH, bar, cards_block, others_table, share
+from jepascope.book.figures import cards as figures
 
 MOVES = dict.fromkeys(["stay", "stay_any_order", "excess", "excess_low", "excess_high", "begin", "dwell",
                        "dwell_any_order", "back", "back_any_order"], 0.5)  # fmt: skip
@@ -114,3 +116,20 @@ def test_features_without_a_card_are_counts_and_few_patients_are_no_number():
     row = others_table(others).iloc[0]
     assert row["held by fits to the same patients"] == "1 of 4"
     assert (row["on in"], row["test patients"]) == ("—", "under 11")
+
+
+def test_how_a_feature_stays_is_not_told_of_few_patients_neither_on_its_card_nor_in_the_figure():
+    features, evidence, labels = tables(3)
+    features = features.assign(followed=[MIN_CELL, MIN_CELL - 1, 40], excess=[0.1, 0.2, 0.3])
+    drawn = figures.staying_on(features).axes[0]
+    assert [label.get_text() for label in drawn.get_yticklabels()] == ["name 0", "name 2"]
+    assert cards_block(features, evidence, labels, level=0.95).count("Too few patients have it on") == 1
+
+
+def test_a_leading_code_is_drawn_where_it_was_found_and_where_it_was_held_to():
+    evidence = pd.DataFrame({"leads": [True, False], "odds_train": [8.0, 99.0], "odds": [5.0, 99.0],
+                             "low": [4.0, 90.0], "high": [7.0, 120.0]})  # fmt: skip
+    axes = figures.names_on_test(evidence, 2.0).axes[0]
+    points, *_ = axes.containers[0]
+    assert (points.get_xdata().tolist(), points.get_ydata().tolist()) == ([8.0], [5.0])
+    assert axes.containers[0].lines[2][0].get_segments()[0][:, 1] == pytest.approx([4, 7])

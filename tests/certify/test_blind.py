@@ -3,9 +3,10 @@
 import numpy as np
 import pytest
 
-from jepascope.analysis.decomposition import blind_axes, decompose
+from jepascope.analysis.decomposition import blind_axes, decompose_with, fit_reader
 from jepascope.analysis.stats import Inference
-from jepascope.certify.blind import Rows, bootstrap_overlap, find_injected, inject, mean_recovery, overlap, random_basis
+from jepascope.certify.blind import Rows, draw_covariances, find_blind, inject, mean_recovery, overlap, random_basis
+from jepascope.certify.oracle import leading_axes
 
 HOW = Inference(bootstrap=100, folds=3)
 M, D, B = 3000, 12, 600
@@ -42,30 +43,44 @@ def test_overlap_of_subspaces_by_hand() -> None:
 @pytest.mark.parametrize("axes", [1, 3])
 def test_injected_blindness_is_found_and_plain_axes_of_e_find_the_noise(axes: int) -> None:
     rows, basis = predictions(), random_basis(D, axes, np.random.default_rng(2))
-    read = rows.patients < 300
-    found = find_injected(rows, read, basis, True, HOW, np.random.default_rng(0))
+    read, blinded = rows.patients < 300, rows._replace(z_hat=inject(rows.z_hat, basis))
+    found = find_blind(blinded, ~read, read, [basis], HOW, np.random.default_rng(0))[0]
     assert found.blind.value > 0.95
     assert np.quantile(found.blind.values, 0.025) > 0.9
     assert found.plain < 0.7
 
 
 def test_nothing_is_found_where_nothing_was_put() -> None:
-    rows, read = predictions(), np.ones(M, bool)
-    values = [
-        find_injected(
-            rows, read, random_basis(D, 1, np.random.default_rng(s)), False, HOW, np.random.default_rng(0)
-        ).blind
-        for s in range(12)
-    ]
-    mean = mean_recovery(values, rows.patients, 0.95)
+    rows, read = predictions(), np.arange(M) < M // 2
+    bases = [random_basis(D, 1, np.random.default_rng(s)) for s in range(12)]
+    found = find_blind(rows, ~read, read, bases, HOW, np.random.default_rng(0))
+    mean = mean_recovery([one.blind for one in found], rows.patients[read], 0.95)
     assert mean.value < 0.25
-    assert mean.n_patients == B
+    assert mean.low < mean.value < mean.high
+    assert mean.n_patients == B // 2
+    assert len({one.blind.value for one in found}) == len(bases)
+
+
+def test_the_search_fits_nothing_to_the_patients_it_is_read_on() -> None:
+    """What is not read may be moved at will only where it is not fitted to; what is read moves no fit."""
+    rows, train = predictions(), np.arange(M) < M // 2
+    basis, few = [np.eye(D)[:1]], np.arange(M) >= M - 500
+
+    def found(z: np.ndarray, read: np.ndarray) -> float:
+        return find_blind(rows._replace(z=z), train, read, basis, HOW, np.random.default_rng(0))[0].blind.value
+
+    neither = rows.z + 50.0 * (~train & ~few)[:, None] * rows.inputs[:, :1]
+    assert found(rows.z, few) == found(neither, few)
+    assert found(rows.z, few) == found(rows.z + 50.0 * few[:, None] * rows.inputs[:, :1], few)
+    assert found(rows.z, few) != found(rows.z + 50.0 * train[:, None] * rows.inputs[:, :1], few)
 
 
 def test_axes_from_sums_are_those_of_the_decomposition() -> None:
     rows, basis = predictions(), random_basis(D, 2, np.random.default_rng(4))
     e = rows.z - inject(rows.z_hat, basis)
-    parts = decompose(e, rows.inputs, rows.patients, 3, np.random.default_rng(0))
-    drawn = bootstrap_overlap(parts.systematic, basis, rows.patients, HOW, np.random.default_rng(0))
-    assert drawn.value == pytest.approx(float(overlap(blind_axes(parts, 2), basis)), abs=1e-9)
-    assert drawn.values.shape == (100,)
+    reader = fit_reader(e, rows.inputs, rows.patients, 3, np.random.default_rng(0))
+    parts = decompose_with(reader, e, rows.inputs)
+    drawn = draw_covariances(parts.systematic, rows.patients, HOW, np.random.default_rng(0))
+    assert drawn.shape == (101, D, D)
+    np.testing.assert_allclose(drawn[0], np.cov(parts.systematic.T, bias=True), atol=1e-9)
+    assert overlap(leading_axes(drawn[0], 2), basis) == pytest.approx(float(overlap(blind_axes(parts, 2), basis)))

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from jepascope.analysis.stats import Inference
+from jepascope.analysis.stats import Inference, NotComputable
 from jepascope.certify.falsification import changes, displacements, effects
 
 HOW = Inference(bootstrap=300)
@@ -48,3 +48,25 @@ def test_effects_are_those_of_one_concept_the_others_being_equal() -> None:
     np.testing.assert_allclose(directions, np.eye(D)[:2], atol=0.03)
     assert sizes == pytest.approx([2, 1], abs=0.05)
     np.testing.assert_allclose(displacements(z, states, np.eye(D)[:1].repeat(2, axis=0))[0], 2, atol=0.05)
+
+
+def test_a_concept_of_five_carriers_leaves_the_others_their_intervals() -> None:
+    """A draw of patients without a carrier says nothing of that concept, and all about the others."""
+    rng = np.random.default_rng(3)
+    states, directions = rng.random((n, 2)) < 0.3, np.eye(D)[:2]
+    states[:, 1] = np.isin(PATIENTS, [3, 30, 60, 90, 120])
+    before = rng.standard_normal((n, D))
+    after = before + states @ directions
+    found = changes(before, after, directions, np.ones(2), states, PATIENTS, HOW, np.random.default_rng(0))
+    assert np.isnan(found.draws[:, 1]).any()
+    assert np.isfinite([found.low, found.high]).all()
+    assert found.opened().tolist() == [True, True]
+    rare, both = (found.pooled(np.array(which), 0.95) for which in ([False, True], [True, True]))
+    assert (rare.value, both.low) == (pytest.approx(1), pytest.approx(1))
+    with_one = np.stack([states[:, 0], PATIENTS == 3], axis=1)  # a third of all draws leave that patient out
+    found = changes(before, after, directions, np.ones(2), with_one, PATIENTS, HOW, np.random.default_rng(0))
+    assert found.pooled(np.array([True, True]), 0.95).n_patients == B
+    alone = with_one[:, 1:]
+    of_one = changes(before, after, directions[:1], np.ones(1), alone, PATIENTS, HOW, np.random.default_rng(0))
+    with pytest.raises(NotComputable, match="undefined in"):
+        of_one.pooled(np.array([True]), 0.95)

@@ -25,7 +25,7 @@ def world(M: int, seed: int = 0, fault: float = 0.5) -> tuple[np.ndarray, np.nda
 def test_the_parts_of_one_row_by_hand() -> None:
     futures = np.array([[[1.0], [3.0]]])  # mean 2, variance 2
     parts = oracle.split_error(np.array([[5.0]]), np.array([[1.0]]), futures, np.eye(1))
-    assert [float(part[0, 0]) for part in parts] == [16.0, 9.0 - 1.0, 1.0 - 1.0, 6.0 + 2.0, 2.0]
+    assert [float(part[0, 0]) for part in parts] == [16.0, 9.0 - 1.0, 1.0 - 1.0, 6.0 + 2.0, 2.0, 4.0 - 4.0]
     assert parts.irreducible + parts.reducible + parts.cross == parts.total
 
 
@@ -37,6 +37,9 @@ def test_shares_do_not_depend_on_the_number_of_futures(M: int) -> None:
     assert found["reducible"].value == pytest.approx(0.25 / 1.25, abs=0.03)
     assert found["cross"].low < 0 < found["cross"].high
     assert found["spread"].value == pytest.approx(found["irreducible"].value, abs=0.04)
+    # Of two futures each half is one, and nothing is left of it but rounding.
+    assert found["perfect"].low <= 1e-9
+    assert found["perfect"].high >= -1e-9
 
 
 def test_a_perfect_predictor_has_no_reducible_error() -> None:

@@ -15,10 +15,12 @@ def test_a_category_has_its_own_title_or_what_the_titles_of_its_codes_begin_with
     rows = ["icd_code,icd_version,long_title", '"I480",10,"A flutter, type one"', '"I481",10,"A flutter, type two"',
             '"F32",10,"Low mood"', '"F320",10,"Low mood, mild"', '"K70",10,"Planted condition, coded K70"']  # fmt: skip
     (tmp_path / "hosp" / "d_icd_diagnoses.csv").write_text("\n".join(rows))
-    (tmp_path / "hosp" / "d_labitems.csv").write_text("itemid,label,fluid,category\n50971,Potassium,Blood,Chemistry\n")
-    tokens = ["[CLS]", "ICD10//I48", "ICD10//F32", "ICD10//K70", "LAB//50971//Q10", "LAB//50971"]
+    (tmp_path / "hosp" / "d_labitems.csv").write_text("""itemid,label,fluid,category
+50971,Potassium,Blood,Chemistry\n50809,Glucose,Blood,Blood Gas\n51478,Glucose,Urine,Hematology\n""")
+    tokens = ["[CLS]", "ICD10//I48", "ICD10//F32", "ICD10//K70", "LAB//50971//Q10", "LAB//50971", "LAB//51478//Q1"]
     assert token_titles(pd.DataFrame({"token": tokens}), tmp_path) == [
         "[CLS]", "A flutter, type (I48)", "Low mood (F32)", "liver (K70)", "potassium, highest tenth", "potassium",
+        "glucose (urine, hematology), lowest tenth",
     ]  # fmt: skip
 
 

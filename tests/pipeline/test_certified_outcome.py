@@ -1,12 +1,16 @@
 """The planted confounder's trap on a toy truth: it goes with readmission, acts on nothing, and is blamed."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pandas as pd
 import pytest
 
+from jepascope import params
 from jepascope.analysis.ceiling import shares_of_ceiling
 from jepascope.analysis.stats import Inference, NotComputable
-from jepascope.certify.planted import CERTAIN, Truth
+from jepascope.book.outcome_tables import ceiling_table
+from jepascope.certify.planted import CERTAIN, Truth, TruthError
 from jepascope.pipeline import certification
 from jepascope.pipeline.outcomes import READMISSION, Predicted
 from jepascope.store import write_table
@@ -74,10 +78,43 @@ def test_the_largest_excess_is_the_leaks_and_is_what_the_claim_rests_on(trap, tm
         assert (found.estimate.low > 0) == leaks
         assert (found.estimate.high < 0) != leaks
         assert found.untrained.value < 0
-    ceiling = certification.load_ceiling(tmp_path, 3)
-    assert set(ceiling["seed"]) == {3}
+    ceiling = certification.load_ceiling(tmp_path)
     shares = certification.shares(ceiling)
     assert set(shares["model"]) == {certification.HEADLINE, certification.TWIN}
+    table = ceiling_table(ceiling)
+    assert table["model"].tolist() == [certification.HEADLINE, "true risk", certification.TWIN]
+    assert table["AUROC less the true risk's"][1].startswith("0.000 [0.000")
+    assert "seed" not in table
+
+
+def test_a_model_that_may_reach_higher_is_the_worst_though_another_lies_nearer(tmp_path):
+    rows = [("near", -0.01, -0.012, -0.008), ("wide", -0.02, -0.06, 0.01), (certification.TWIN, -0.2, -0.3, -0.1)]
+    table = pd.DataFrame(rows, columns=["model", "value", "low", "high"]).assign(kind="excess", n_rows=9, n_patients=3)
+    write_table(tmp_path / "ceiling.parquet", table.assign(null=0.0, null_low=-0.1, null_high=0.1, p=1.0))
+    assert certification.nearest_to_ceiling(tmp_path).estimate[:3] == (-0.02, -0.06, 0.01)
+
+
+def test_a_headline_that_was_not_fitted_is_said_to_be_missing(trap, tmp_path):
+    table = trap[3][~trap[3]["quantity"].str.contains("JEPA", regex=False)]
+    write_table(tmp_path / "trap.parquet", table)
+    with pytest.raises(NotComputable, match="no such model was fitted"):
+        certification.blame(tmp_path)
+
+
+def test_models_of_different_encounters_are_not_put_beside_each_other(trap, tmp_path, monkeypatch):
+    truth, index, made, _ = trap
+    other = made[1]._replace(rows=made[1].rows[::-1])
+    monkeypatch.setattr(certification.cohort_encounters, "load", lambda folder: SimpleNamespace(index=index))
+    monkeypatch.setattr(certification, "load_truth", lambda *_: truth)
+    statistics = params.Statistics(bootstrap=50, permutations=50)
+    for models in ([made[0], made[1]], [made[0], other]):
+        monkeypatch.setattr(certification, "load_predicted", lambda *_, models=models, **__: models)
+        if models[1] is other:
+            with pytest.raises(TruthError, match="different encounters"):
+                certification.certify_outcome(tmp_path, tmp_path, tmp_path, statistics, 0, tmp_path)
+        else:
+            certification.certify_outcome(tmp_path, tmp_path, tmp_path, statistics, 0, tmp_path)
+            assert set(certification.load_ceiling(tmp_path)["model"]) == {made[0].model, made[1].model, "true risk"}
 
 
 def test_a_confounder_that_too_few_have_is_not_computed(trap):

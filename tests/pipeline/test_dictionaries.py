@@ -100,26 +100,42 @@ def test_an_export_holds_what_saelens_asks_for(voted, tmp_path):
     }  # fmt: skip
 
 
-def test_kept_features_come_back_in_refits_to_other_patients_and_the_twins_do_not(voted):
-    found = dictionaries.load_returning(voted, 0.95)
-    assert found.kept.low > 0.5 > found.all_over_twin.n_patients / 1000
-    assert found.kept.low <= found.kept.value <= found.kept.high <= 1
-    assert found.all_over_twin.low > 0.2
-    assert found.in_noise.value < 0.2
-    assert found.kept.n_patients == 200
-    shares = read_table(voted / "refits.parquet").query("data == 'z'")["kept"]
-    assert found.kept.value == pytest.approx(shares.mean())
-    assert found.kept.value - found.kept.low == pytest.approx(2.262 * shares.std(), abs=1e-3)  # t of nine degrees
+def test_kept_features_come_back_in_refits_to_other_patients_and_the_twins_do_not(voted, tmp_path):
+    kept, over_twin = (f(voted, 0.95) for f in (dictionaries.returning_of_kept, dictionaries.returning_over_twin))
+    assert kept.estimate.low > 0.5
+    assert kept.estimate.low <= kept.estimate.value <= kept.estimate.high <= 1
+    assert over_twin.estimate.low > 0.2 > over_twin.null.high
+    assert kept.null.value < 0.2
+    assert kept.estimate.n_patients == over_twin.estimate.n_patients == 200
+    refits = read_table(voted / "refits.parquet")
+    shares = refits.query("data == 'z'")["kept"]
+    assert kept.estimate.value == pytest.approx(shares.mean())
+    assert kept.estimate.value - kept.estimate.low == pytest.approx(2.262 * shares.std(), abs=1e-3)  # t, nine degrees
+    # Where nothing is kept there is still the share of all features.
+    write_table(tmp_path / "refits.parquet", refits.assign(kept=np.nan))
+    shutil.copy(voted / "pairs.parquet", tmp_path)
+    assert dictionaries.returning_over_twin(tmp_path, 0.95) == over_twin
+    with pytest.raises(NotComputable, match="no feature is kept"):
+        dictionaries.returning_of_kept(tmp_path, 0.95)
 
 
-def test_a_vote_that_keeps_noise_licenses_nothing(voted, tmp_path):
+def test_the_licence_counts_the_patients_on_whom_the_vote_was_held(folders, voted, tmp_path):
+    licence = dictionaries.share_kept(voted, folders / "model")
+    assert (licence.noise.n_rows, licence.noise.n_patients) == (800, 200)  # of 400 training patients, four rows each
+    shutil.copytree(voted, tmp_path, dirs_exist_ok=True)
+    fewer = read_table(voted / "refits.parquet").assign(n_rows=400, n_patients=100)  # were the halves not alike
+    write_table(tmp_path / "refits.parquet", fewer)
+    assert dictionaries.share_kept(tmp_path, folders / "model").z[3:] == (1200, 300)
+
+
+def test_a_vote_that_keeps_noise_licenses_nothing(folders, voted, tmp_path):
     for name in ("votes.parquet", "kept.safetensors", "kept.json", "floors.parquet", "refits.parquet"):
         shutil.copy(voted / name, tmp_path / name)
     assert len(dictionaries.load_consensus(tmp_path).W_dec) == read_table(voted / "votes.parquet")["kept"].sum()
     floors = read_table(tmp_path / "floors.parquet")
     floors["kept"] = [5, 4, 6, 0, 0, 0, 0, 2, 1]
     write_table(tmp_path / "floors.parquet", floors)
-    assert dictionaries.share_kept(tmp_path).noise[:3] == pytest.approx((0.05, 0, 0.1), abs=0.06)
+    assert dictionaries.share_kept(tmp_path, folders / "model").noise[:3] == pytest.approx((0.05, 0, 0.1), abs=0.06)
     with pytest.raises(NotComputable, match="keeps 2 features of Gaussian noise"):
         dictionaries.load_consensus(tmp_path)
     write_table(tmp_path / "floors.parquet", floors.assign(kept=0))

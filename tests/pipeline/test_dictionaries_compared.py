@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import re
+from pathlib import Path
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -65,6 +68,19 @@ def test_every_dictionary_of_the_comparison_can_be_read_by_its_name(world):
     assert np.array_equal(dictionaries.load_dictionary(world["variants"], "topk").W_dec, headline.W_dec)
     codes = dictionaries.load_codes(world["fits"])
     assert (codes.features, codes.values.shape[1]) == (12, 2)
+
+
+def test_the_twins_dictionary_is_of_the_same_patients_as_the_one_it_stands_beside(world, toy):
+    """The voted reference is of half of them: features of it are no match for the twin's."""
+    train = (toy.index["split"] == "train").to_numpy()
+    for space, at, name in (("model", "fits", "dictionary"), ("twin", "baselines", "twin")):
+        z = read_tensors(world[space] / "objects.safetensors")["z"][train]
+        assert dictionaries.load_dictionary(world[at], name).mean == pytest.approx(z.mean(axis=0), abs=1e-5)
+    z = read_tensors(world["model"] / "objects.safetensors")["z"][train]
+    assert dictionaries.load_dictionary(world["votes"], "reference").mean != pytest.approx(z.mean(axis=0), abs=1e-3)
+    chapter = (Path(__file__).parents[2] / "book" / "05c_features.md").read_text()
+    named = re.findall(r'cards\.name_dictionary, cohort, (\w+), (\w+), "(\w+)"', chapter)
+    assert named == [("trained", "fits", "dictionary"), ("twin", "baselines", "twin")]
 
 
 def test_sizes_are_compared_with_the_one_in_use_on_validation_patients(world):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 from tests.fixtures_encounters import toy_encounters
 
 from jepascope import params
@@ -93,6 +94,12 @@ def test_the_blind_dimension_is_systematic_and_the_twin_has_none(folders):
     assert error.load_share(folders / "parts", "untrained twin", "own", "systematic").value < 0.05
     systematic = error.load_parts(folders / "parts", "trained", "own").systematic
     assert np.argmax(systematic.var(axis=0)) == 0
+    lost, null = (
+        error.load_share(folders / "parts", "trained", "past", "lost"),
+        error.load_null(folders / "parts", "lost"),
+    )
+    assert null.low <= null.value <= null.high < 0.05
+    assert (null.p < 0.05) == (lost.value > null.high)
     shares = error.load_shares(folders / "parts")
     assert shares.groupby(["model", "reader"]).size().to_dict()[("mean predictor", "past")] == 4
 
@@ -106,6 +113,10 @@ def test_spectra_and_axes_are_left_for_every_space(folders, tmp_path):
     assert set(error_spectra.load_spectra(tmp_path, "axes")["space"]) >= {"z", "e", "systematic", "innovation"}
     axis = error_spectra.one_axis(folders / "trained", Inference(**HOW.model_dump()), np.random.default_rng(0))
     assert 1 / D < axis.estimate.value < 1
+    rows = error.load_rows(folders / "trained")
+    first = np.linalg.eigh(np.cov(rows.e[rows.train], rowvar=False))[1][:, -1]
+    z = rows.z[rows.test]
+    assert axis.of_z.value == pytest.approx(np.var(z @ first) / np.var(z, axis=0).sum(), rel=1e-4)
 
 
 def test_the_map_holds_the_concepts_with_enough_carriers(folders, tmp_path):
@@ -168,3 +179,23 @@ def test_a_model_that_is_its_own_target_has_no_mismatch(toy_folder, toy_model_fo
     found = error.mismatch_in_error(toy_model_folder, tmp_path, toy_folder, how, np.random.default_rng(0))
     assert found["mismatch"].value == pytest.approx(0, abs=1e-6)
     assert found["removed"].value == pytest.approx(0, abs=1e-6)
+    assert found["spread"].value == pytest.approx(1)
+
+
+def test_what_the_wrong_target_costs_can_be_negative(toy_folder, toy_model_folder, tmp_path, monkeypatch):
+    """Against noise for a target there is a mismatch, as there always is, and nothing to be gained."""
+    make_objects(tmp_path, toy_folder, toy_model_folder)
+    rows, N = error.load_rows(tmp_path), len(load_objects(tmp_path).index)
+
+    def noise(encoder, packed, chosen):
+        n = int(np.isin(np.unique(packed_patients, return_inverse=True)[1], chosen).sum())
+        return torch.from_numpy(3 * np.random.default_rng(0).normal(size=(n, rows.z.shape[1])))
+
+    packed_patients = load_objects(tmp_path).index["subject_id"].to_numpy()
+    assert len(packed_patients) == N
+    monkeypatch.setattr(error, "encode", noise)
+    how = Inference(bootstrap=50, min_patients=5)
+    found = error.mismatch_in_error(toy_model_folder, tmp_path, toy_folder, how, np.random.default_rng(0))
+    assert found["mismatch"].low > 0
+    assert found["removed"].high < 0
+    assert found["spread"].low > 1

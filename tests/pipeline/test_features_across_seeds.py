@@ -59,6 +59,21 @@ def test_models_or_patients_that_have_nothing_to_do_with_each_other_share_no_fir
     assert abs(found["value"]) < 0.1
 
 
+def test_test_patients_have_no_part_in_the_rotation_nor_in_the_pairs(models: tuple[Spoken, ...]) -> None:
+    one, turned, stranger = models
+    test = (one.objects.index["split"] == "test").to_numpy()
+    scrambled = turned.objects.z.copy()
+    scrambled[test] = np.random.default_rng(5).normal(size=scrambled[test].shape)
+    other = turned._replace(objects=turned.objects._replace(z=scrambled))
+    rng = np.random.default_rng(0)
+    assert match(one, other, False, HOW, rng)["same_direction"] == match(one, turned, False, HOW, rng)["same_direction"]
+    # Few test patients: pairs chosen on them would seem to fire together.
+    index = one.objects.index.copy()
+    index.loc[index["subject_id"].gt(40) & test, "split"] = "validation"
+    few = one._replace(objects=one.objects._replace(index=index))
+    assert match(few, stranger, False, HOW, rng)["value"] < 0.05
+
+
 def test_the_mean_correlation_is_the_mean_of_pearsons_r() -> None:
     rng = np.random.default_rng(0)
     f = rng.normal(size=(200, 3))
@@ -67,6 +82,23 @@ def test_the_mean_correlation_is_the_mean_of_pearsons_r() -> None:
     found = mean_correlation(f, g, np.arange(200) // 2, HOW, rng)
     assert found.value == pytest.approx(expected)
     assert found.low < expected < found.high
+
+
+def test_the_interval_of_a_mean_correlation_is_that_of_computing_it_again_in_every_draw() -> None:
+    rng = np.random.default_rng(0)
+    patients = np.repeat(np.arange(150), 2)
+    f = (rng.random((150, 2)) < 0.2)[patients] * rng.exponential(size=(300, 2))  # rare and skewed, as features are
+    g = f + 0.2 * rng.exponential(size=f.shape)
+    found = mean_correlation(f, g, patients, HOW, np.random.default_rng(1))
+    again = []
+    for drawn in np.random.default_rng(1).integers(0, 150, (HOW.bootstrap, 150)):
+        rows = (2 * drawn[:, None] + np.arange(2)).ravel()
+        again.append(np.mean([np.corrcoef(f[rows, j], g[rows, j])[0, 1] for j in range(2)]))
+    assert (found.low, found.high) == pytest.approx(tuple(np.quantile(again, [0.025, 0.975])))
+    same = mean_correlation(f, 3 * f + 1, patients, HOW, rng)
+    assert same[:3] == pytest.approx((1, 1, 1))  # r is one in every draw
+    silent = mean_correlation(np.c_[f[:, :1], 0 * f[:, :1]], f, patients, HOW, rng)
+    assert silent[:3] == pytest.approx((0.5, 0.5, 0.5))  # one equal, one that is never on
 
 
 def test_one_seed_alone_has_nothing_to_be_matched_with(tmp_path: Path) -> None:

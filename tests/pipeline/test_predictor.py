@@ -37,7 +37,8 @@ def objects(toy: Encounters, toy_model_folder: Path) -> Objects:
     """Objects of a tiny model, the toy cohort's index with what a real one has besides."""
     found = embed(load_model(toy_model_folder), toy)
     lasting = found.index["subject_id"].to_numpy() % 3 == 0
-    index = found.index.assign(f_code_so_far=True, group_planted=lasting, group_nobody=False)
+    later = found.index["k"].to_numpy() > 0
+    index = found.index.assign(f_code_so_far=later, group_planted=lasting, group_nobody=False)
     return found._replace(index=index)
 
 
@@ -118,6 +119,30 @@ def test_a_lasting_group_is_read_from_the_past_and_a_group_of_nobody_is_left_out
     table = load_table(done["concepts"], "concepts")
     assert set(table["target"]) == {"planted"}
     assert set(table["reader"]) == {words.ITSELF, words.TRANSFERRED, words.OWN, predictor.PERSISTENCE}
+
+
+def test_concepts_are_read_where_an_earlier_encounter_had_a_psychiatric_code(done, objects) -> None:
+    found = load_reading(done["concepts"], "concepts").estimate
+    assert found.n_rows == len(objects.index.query("split == 'test' and k >= 2"))
+
+
+def test_the_predictable_part_reads_the_past_alone(folders, objects, tmp_path) -> None:
+    index = objects.index
+    last = (index["k"].to_numpy() == index.groupby("subject_id")["k"].transform("max")) & (index["split"] == "test")
+    z = objects.z.copy()
+    z[last] += 5
+    _, before = temporal_features._predictable(folders["trained"])
+    _, after = temporal_features._predictable(saved(tmp_path / "moved", objects._replace(z=z)))
+    np.testing.assert_array_equal(before, after)
+
+
+def test_intervals_of_features_are_of_the_level_that_was_asked_for(done, toy_folder, tmp_path) -> None:
+    f, half = done, STATISTICS.model_copy(update={"level": 0.5})
+    models = (f["trained"], f["twin"], f["references"], f["votes"])
+    words.read_features(tmp_path, toy_folder, *models, half, SAE, 0)
+    wide, narrow = (load_table(at, "features") for at in (f["features"], tmp_path))
+    np.testing.assert_allclose(wide["auroc ẑ"], narrow["auroc ẑ"])
+    assert ((narrow["high"] - narrow["low"]) < 0.7 * (wide["high"] - wide["low"])).all()
 
 
 def test_another_patient_says_nothing_and_persistence_in_noise_has_no_skill(done) -> None:

@@ -89,6 +89,23 @@ def test_nothing_fitted_sees_a_test_patient(made, traced, tmp_path) -> None:
             assert load(folder).equals(load(traced)) == same
 
 
+def test_without_a_concept_group_paths_still_have_an_order(made, traced, tmp_path) -> None:
+    objects = toy_objects(0)
+    for name in ("objects", "out"):
+        (tmp_path / name).mkdir()
+    save_objects(tmp_path / "objects", objects._replace(index=objects.index.assign(group_anxiety=False)))
+    trajectories.trace_paths(tmp_path / "out", tmp_path / "objects", made[1], FEW, 0)
+    pd.testing.assert_frame_equal(
+        trajectories.load_order(tmp_path / "out").query("space in ['c', 'z']"),
+        trajectories.load_order(traced).query("space in ['c', 'z']"),
+    )
+    for load in (lambda at: trajectories.load_drift(at, "c"), trajectories.load_bands):
+        with pytest.raises(NotComputable, match="no concept group"):
+            load(tmp_path / "out")
+    with pytest.raises(NotComputable, match="approach c was not computed"):
+        load_reading(tmp_path / "out", "approach_c")
+
+
 def test_the_shape_step_leaves_a_row_a_space_and_reading(made, tmp_path, monkeypatch) -> None:
     monkeypatch.setattr(trajectories, "REFITS", 4)
     trajectories.try_shape(tmp_path, *made, LABEL, FEW, 0)

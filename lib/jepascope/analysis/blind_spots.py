@@ -16,8 +16,9 @@ from jepascope.analysis.stats import Inference
 
 # Random directions are drawn from z's covariance to these powers, to have all variances among them.
 POWERS = (-3.0, -2.0, -1.0, 0.0, 1.0)
-CANDIDATES = 2000
-MATCHED = 100
+# As many as it takes for one concept of dozens to have a q-value under 5 %.
+CANDIDATES = 40_000
+MATCHED = 2000
 
 
 class BlindSpots(NamedTuple):
@@ -86,8 +87,9 @@ def blind_spots(
         for over in (left[0], left[1] - left[2], left[2] - left[3])
     )
     random = random_directions(z - mean, rng)
-    spread = np.mean(np.square((z - mean) @ random.T), axis=0)
-    by_chance = np.mean(np.square(e @ random.T), axis=0) / spread
+    # Along w the mean square of x is wᵀ (Σ x xᵀ / M) w: no need to project every row on every direction.
+    left_over, spread = (np.sum((random @ (x.T @ x / len(x))) * random, axis=1) for x in (e, z - mean))
+    by_chance = left_over / spread
     tail = (1 - how.level) / 2
     band, p = np.empty((len(directions), 2)), np.empty(len(directions))
     for q, variance in enumerate(before.mean(axis=0)):

@@ -158,21 +158,77 @@ def systematic_null(
     Args: e [M, D], inputs [M, P], patients [M], train and test bool [M] without a shared patient. p is that of the
     true pairing. Raises NotComputable as `decompose` does.
     """
-    inside, outside = np.flatnonzero(train), np.flatnonzero(test)
+    return _null_of_moved(np.zeros_like(e), e, [inputs], patients, (train, test), refits, how, rng)
+
+
+def gained_null(
+    e: np.ndarray,
+    less: Parts,
+    inputs: tuple[np.ndarray, np.ndarray],
+    patients: np.ndarray,
+    train: np.ndarray,
+    test: np.ndarray,
+    refits: int,
+    how: Inference,
+    rng: np.random.Generator,
+) -> Null:
+    """`share_gained` when what the poorer reader leaves is another patient's: both readers are fitted and read anew.
+
+    Moving e whole would take from the poorer reader, too, what it finds, and the gain would be that of another
+    question. So its reading stays and its innovation moves (Freedman & Lane 1983).
+
+    Args: e [M, D]; less, its parts by the poorer reader, in training by cross-fitting; inputs, those of the poorer and
+    of the richer reader; the rest as for `systematic_null`.
+    """
+    reading = less.bias + less.systematic
+    return _null_of_moved(reading, e - reading, list(inputs), patients, (train, test), refits, how, rng)
+
+
+class _Refit(NamedTuple):
+    """One reader's inputs, ready to be fitted to any errors of the same rows."""
+
+    x_in: list[np.ndarray]  # of the training rows of each fold
+    x_out: np.ndarray
+    moments: list[_Moments]
+    solvers: list[_Solver]  # moving errors leaves them as they are
+
+    def left(self, e_in: list[np.ndarray], e_out: np.ndarray) -> np.ndarray:
+        """Sums of `squared_errors` over the test rows [3], fitted to the training errors of each fold."""
+        folds = zip(self.moments, e_in, self.x_in, strict=True)
+        reader = _fit([_with_errors(m, e, x) for m, e, x in folds], self.solvers)
+        return squared_errors(decompose_with(reader, e_out, self.x_out), e_out).sum(axis=0)
+
+
+def _null_of_moved(
+    stays: np.ndarray,
+    moves: np.ndarray,
+    readers: list[np.ndarray],
+    patients: np.ndarray,
+    split: tuple[np.ndarray, np.ndarray],
+    refits: int,
+    how: Inference,
+    rng: np.random.Generator,
+) -> Null:
+    """What the last reader gains over the one before it (or over the constant) where a part of e moves."""
+    inside, outside = (np.flatnonzero(part) for part in split)
     fold = grouped_folds(patients[inside], how.folds, rng)
-    members = [inside[fold == f] for f in range(how.folds)]
-    x_in, x_out = [np.asarray(inputs[rows], float) for rows in members], np.asarray(inputs[outside], float)
-    as_it_is = _moments(e[inside], inputs[inside], fold, how.folds)
-    solvers = _solvers(as_it_is)  # moving errors leaves them as they are
+    members = [fold == f for f in range(how.folds)]
+    e = (stays + moves)[inside]
+    ready = []
+    for inputs in readers:
+        moments = _moments(e, inputs[inside], fold, how.folds)
+        x = [np.asarray(inputs[inside[rows]], float) for rows in members]
+        ready.append(_Refit(x, np.asarray(inputs[outside], float), moments, _solvers(moments)))
 
-    def share(e_in: np.ndarray, e_out: np.ndarray) -> float:
-        moved = [_with_errors(m, e_in[fold == f], x_in[f]) for f, m in enumerate(as_it_is)]
-        left = squared_errors(decompose_with(_fit(moved, solvers), e_out, x_out), e_out).sum(axis=0)
-        return float((left[1] - left[2]) / left[0])
+    def share(a: np.ndarray, b: np.ndarray) -> float:
+        e_in, e_out = stays[inside] + moves[inside[a]], stays[outside] + moves[outside[b]]
+        left = [reader.left([e_in[rows] for rows in members], e_out) for reader in ready]  # each [3]
+        without = left[0][1] if len(left) == 1 else left[0][2]
+        return float((without - left[-1][2]) / left[-1][0])
 
-    observed = share(e[inside], e[outside])
-    moves = [permuted_rows(patients[part], refits, rng) for part in (inside, outside)]
-    drawn = np.array([share(e[inside[a]], e[outside[b]]) for a, b in zip(*moves, strict=True)])
+    observed = share(np.arange(len(inside)), np.arange(len(outside)))
+    moved = [permuted_rows(patients[at], refits, rng) for at in (inside, outside)]
+    drawn = np.array([share(*rows) for rows in zip(*moved, strict=True)])
     low, high = np.quantile(drawn, [(1 - how.level) / 2, (1 + how.level) / 2])
     p = (1 + np.count_nonzero(drawn >= observed)) / (1 + refits)
     return Null(float(drawn.mean()), float(low), float(high), float(p))

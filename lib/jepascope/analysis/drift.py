@@ -1,7 +1,9 @@
 """Drift: do steps lead towards where a concept is at home, and more so than towards anywhere else?
 
-A point far out moves towards any centroid, because it moves towards the middle. So drift towards a concept's centroid
-is held against drift towards centroids of as many random rows: those of patients who were handed another's labels.
+A point far out moves towards any centroid, because it moves towards the middle; and one that only wavers about its
+place drifts towards whatever lies near. So drift is held against that of the same step walked back, and drift towards
+a concept's centroid against that towards centroids of as many random rows: those of patients who were handed
+another's labels.
 """
 
 from __future__ import annotations
@@ -18,6 +20,7 @@ from jepascope.analysis.stats import (
     bootstrap_of_sums,
     interval,
     patient_codes,
+    patient_sums,
     permuted_rows,
 )
 
@@ -40,7 +43,7 @@ class Steps(NamedTuple):
 
 
 class Approach(NamedTuple):
-    """Drift before the first coding less drift while never yet coded, mean over concepts, and the same at random."""
+    """Drift before the first coding less drift while never yet coded, mean over concepts, and were time without way."""
 
     estimate: Estimate
     null: Null
@@ -91,6 +94,17 @@ def drift(steps: Steps, towards: np.ndarray) -> np.ndarray:
     return along / np.sqrt(np.maximum(squared, 1e-12))
 
 
+def course(steps: Steps, towards: np.ndarray) -> np.ndarray:
+    """What of the drift is due to the order of the two points: (δ_t − δ'_t) / 2 [M, R], δ' from x_{t+1} back to x_t.
+
+    A point that wavers about its place leaves its own noise behind at every step: δ is positive towards any μ, and
+    larger the nearer μ lies. Patients who always lay near a concept would thus seem to approach it. Walked back the
+    same step drifts alike, so the difference is nought unless time has a direction. towards [R, D].
+    """
+    back = steps._replace(start=steps.start + steps.v, v=-steps.v)
+    return (drift(steps, towards) - drift(back, towards)) / 2
+
+
 def so_far(member: np.ndarray, patients: np.ndarray) -> np.ndarray:
     """Whether a concept was coded at the row or before it, bool [N]. Rows of a patient together, in order of k."""
     first = np.flatnonzero(np.r_[True, patients[1:] != patients[:-1]])
@@ -119,13 +133,13 @@ def kinds_of_step(member: np.ndarray, patients: np.ndarray, rows: np.ndarray) ->
 
 
 def mean_drift(
-    own: np.ndarray, at_random: np.ndarray, mask: np.ndarray, patients: np.ndarray, how: Inference, seed: int
+    drifted: np.ndarray, beyond: np.ndarray, mask: np.ndarray, patients: np.ndarray, how: Inference, seed: int
 ) -> tuple[Estimate, Estimate]:
-    """Mean drift of the steps in `mask` [M], and its excess over random centroids: own [M], at_random [M, R].
+    """Mean over the steps in `mask` [M] of `drift` [M], and of `course` beyond random centroids [M].
 
     Raises NotComputable under `how.min_patients` patients with such a step.
     """
-    columns = np.stack([own, own - at_random.mean(axis=1), np.ones(len(own))], axis=1)[mask]
+    columns = np.stack([drifted, beyond, np.ones(len(beyond))], axis=1)[mask]
 
     def estimate(column: int) -> Estimate:
         return bootstrap_of_sums(
@@ -137,24 +151,25 @@ def mean_drift(
 
 
 def approach(
-    own: np.ndarray, at_random: np.ndarray, masks: list[dict[str, np.ndarray]], patients: np.ndarray,
-    how: Inference, rng: np.random.Generator,
+    beyond: np.ndarray, masks: list[dict[str, np.ndarray]], patients: np.ndarray, how: Inference,
+    rng: np.random.Generator,
 ) -> Approach:  # fmt: skip
     """Does a step lead towards a concept's centroid when the next encounter codes it first, more than when it doesn't?
 
-    Per concept, mean drift of "before" steps less that of "never yet" steps, over the same difference for random
-    centroids; then the mean over concepts, so that frequent ones don't speak for all. One bootstrap of patients. The
-    null puts each random centroid in the own one's place.
+    Per concept, mean of `beyond` over "before" steps less that over "never yet" steps; then the mean over concepts, so
+    that frequent ones don't speak for all. One bootstrap of patients. In the null a coin says for each patient whether
+    her steps are walked as they were or back, which turns the sign of all her courses.
 
-    Args: own [G, M], at_random [G, M, R], masks of `kinds_of_step` by concept, patients [M]. Concepts with fewer than
-    `how.min_patients` patients before a first coding are left out; raises NotComputable when none is left.
+    Args: beyond [G, M], `course` towards each concept's centroid less its mean towards random ones; masks of
+    `kinds_of_step` by concept, patients [M]. Concepts with fewer than `how.min_patients` patients before a first
+    coding are left out; raises NotComputable when none is left.
     """
     enough = [g for g, mask in enumerate(masks) if len(np.unique(patients[mask["before"]])) >= how.min_patients]
     if not enough:
         raise NotComputable(f"no concept has {how.min_patients} patients with a step before its first coding")
     before = np.stack([masks[g]["before"] for g in enough], axis=1).astype(float)  # [M, G]
     never = np.stack([masks[g]["never yet"] for g in enough], axis=1).astype(float)
-    excess = (own[enough] - at_random[enough].mean(axis=2)).T  # [M, G]
+    excess = beyond[enough].T  # [M, G]
 
     def mean_difference(s: np.ndarray) -> np.ndarray:
         a, n_a, b, n_b = np.split(s, 4, axis=1)
@@ -162,9 +177,9 @@ def approach(
 
     columns = np.hstack([excess * before, before, excess * never, never])
     estimate = bootstrap_of_sums(mean_difference, columns, patients, how.bootstrap, how.level, rng, how.min_patients)
-    centred = at_random[enough] - at_random[enough].mean(axis=2, keepdims=True)  # [G, M, R]
-    by_kind = [np.einsum("gmr,mg->rg", centred, mask, optimize=True) / mask.sum(axis=0) for mask in (before, never)]
-    drawn = (by_kind[0] - by_kind[1]).mean(axis=1)  # [R]
+    a, n_a, b, n_b = np.split(patient_sums(columns, patients), 4, axis=1)  # [B, G] each
+    signs = rng.integers(0, 2, (how.permutations, len(a))) * 2.0 - 1
+    drawn = (signs @ a / n_a.sum(axis=0) - signs @ b / n_b.sum(axis=0)).mean(axis=1)  # [permutations]
     p = (1 + np.count_nonzero(drawn >= estimate.value)) / (1 + len(drawn))
     used = np.flatnonzero((before + never).any(axis=1))
     estimate = estimate._replace(n_rows=len(used), n_patients=len(np.unique(patients[used])))

@@ -28,19 +28,20 @@ class SignedMatch(NamedTuple):
     atoms: int
 
 
-def signed_match(W_dec: np.ndarray, atoms: np.ndarray, same: float = SAME) -> SignedMatch:
+def signed_match(W_dec: np.ndarray, atoms: np.ndarray, alive: np.ndarray, same: float = SAME) -> SignedMatch:
     """Match features of e [F, D] with atoms of z [A, D] by signed decoder cosine.
 
     |cos| would call "left out" and "put in" the same. A feature that is near one atom and near another's opposite
-    counts as the nearer. Codes are one-sided (f ≥ 0), so a direction and its opposite are two features.
+    counts as the nearer. Codes are one-sided (f ≥ 0), so a direction and its opposite are two features. Features that
+    are never on (alive, bool [F]) match nothing, wherever they point.
     """
     cosine = unit_rows(W_dec) @ unit_rows(atoms).T  # [F, A]
     nearest, opposite = cosine.max(axis=1), -cosine.min(axis=1)
     return SignedMatch(
-        (nearest > same) & (nearest >= opposite),
-        (opposite > same) & (opposite > nearest),
-        int((matched_cosines(atoms, W_dec) > same).sum()),
-        int((matched_cosines(-atoms, W_dec) > same).sum()),
+        alive & (nearest > same) & (nearest >= opposite),
+        alive & (opposite > same) & (opposite > nearest),
+        int((matched_cosines(atoms, W_dec[alive]) > same).sum()),
+        int((matched_cosines(-atoms, W_dec[alive]) > same).sum()),
         len(atoms),
     )
 

@@ -167,23 +167,26 @@ def order_excess(
 ) -> Excess:
     """A measure of order, less its mean over shuffles of the same patient's points: what the points alone give is gone.
 
-    excess = Σ_p (S_p − mean_s S_p^{(s)}) / Σ_p n_p, with S_p the sum of the measure over patient p's walk and n_p its
-    count; patients are bootstrapped. The null is the excess of single shuffles over the mean of all.
+    excess = Σ_p S_p / Σ_p n_p − Σ_p mean_s S_p^{(s)} / Σ_p mean_s n_p^{(s)}, with S_p the sum of the measure over
+    patient p's walk and n_p its count: an order that sets equal points apart has more turns. Patients are bootstrapped.
+    The null is the excess of single shuffles over the mean of all.
 
     Args: walked: one whole path a patient; measure: `turning` or `straightness`; draws of shuffles.
     Raises NotComputable under `how.min_patients` walks, or where nothing moves.
     """
-    sums, counts = measure(found, walked)
     names = np.arange(len(walked.rows))
-    drawn = np.stack([measure(found, shuffled(walked, rng))[0] for _ in range(draws)])  # [draws, R]
-    columns = np.stack([sums, counts, drawn.mean(axis=0)], axis=1)
+    orders = [walked, *(shuffled(walked, rng) for _ in range(draws))]
+    measured = np.stack([np.stack(measure(found, order), axis=1) for order in orders])  # [1 + draws, R, 2]
+    columns = np.hstack([measured[0], measured[1:].mean(axis=0)])
 
     def bootstrap(statistic: Callable[[np.ndarray], np.ndarray]) -> Estimate:
         return bootstrap_of_sums(statistic, columns, names, how.bootstrap, how.level, rng, how.min_patients)
 
-    observed, excess = bootstrap(lambda s: s[:, 0] / s[:, 1]), bootstrap(lambda s: (s[:, 0] - s[:, 2]) / s[:, 1])
+    observed = bootstrap(lambda s: s[:, 0] / s[:, 1])
+    excess = bootstrap(lambda s: s[:, 0] / s[:, 1] - s[:, 2] / s[:, 3])
     n_rows = int((found.k[walked.rows] + 1).sum())
-    singly = (drawn - drawn.mean(axis=0)).sum(axis=1) / counts.sum()  # [draws]
+    sums, counts = measured[1:].sum(axis=1).T  # [draws] each
+    singly = sums / counts - sums.sum() / counts.sum()
     p = (1 + np.count_nonzero(singly >= excess.value)) / (1 + draws)
     null = Null(float(singly.mean()), *interval(singly, how.level), float(p))
     return Excess(observed._replace(n_rows=n_rows), observed.value - excess.value, excess._replace(n_rows=n_rows), null)

@@ -13,7 +13,7 @@ from pathlib import Path
 from jepascope.book.chapter import run_folder
 from jepascope.store import read_json
 
-CHAPTER = "14_methods"
+CHAPTER = "15_certificates"
 CLASSES = {"certified": "holds", "lost": "fails"}
 
 

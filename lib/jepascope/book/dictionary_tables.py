@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 import pandas as pd
 
+from jepascope.analysis.sae.baselines import NAMES
 from jepascope.analysis.stats import Estimate
 from jepascope.book.claims import interval
 
@@ -17,15 +18,7 @@ VARIANTS = {
     "matryoshka": "Matryoshka",
     "matching_pursuit": "matching pursuit",
 }
-BASELINES = {
-    "pca": "PCA",
-    "ica": "ICA",
-    "semi_nmf": "semi-NMF",
-    "kmeans": "k-means",
-    "random": "frozen random",
-    "soft_random": "soft-frozen random",
-    "twin": "SAE of the untrained twin",
-}
+BASELINES = {**NAMES, "twin": "SAE of the untrained twin"}
 CODES = {
     "fvu": "FVU",
     "l0": "L0",

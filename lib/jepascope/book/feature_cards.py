@@ -11,6 +11,7 @@ import math
 
 import pandas as pd
 
+from jepascope.analysis.enrichment import MIN_CELL
 from jepascope.book.tables import QUESTIONS
 
 # Odds ratios drawn, on a log axis: beyond the last decade a bar is cut.
@@ -83,7 +84,7 @@ def cards_block(features: pd.DataFrame, evidence: pd.DataFrame, labels: pd.DataF
 
 def others_table(others: pd.DataFrame) -> pd.DataFrame:
     """Features without a card, as counts: a feature that no other fit found has nothing to be named for."""
-    reached = others["patients"].map(lambda n: "under 11" if pd.isna(n) else f"{_by_five(n)}")
+    reached = others["patients"].map(lambda n: f"under {MIN_CELL}" if pd.isna(n) else f"{_by_five(n)}")
     table = {
         "feature": others["feature"].astype(str),
         "held by fits to the same patients": [_of(row.counts, row.voters) for row in others.itertuples()],
@@ -146,7 +147,7 @@ def _codes(evidence: pd.DataFrame) -> str:
 
 def _moves(f: dict[str, float]) -> str:
     """Dwell and return beside any order of the same encounters."""
-    if math.isnan(f["stay"]) or f["followed"] < 11:
+    if math.isnan(f["stay"]) or f["followed"] < MIN_CELL:
         return "<p>Too few patients have it on with an encounter after.</p>"
     rows = {
         "on again at the next encounter": (_number(f["stay"]), _number(f["stay_any_order"])),

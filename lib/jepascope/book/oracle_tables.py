@@ -32,8 +32,8 @@ def injection_table(injected: Mapping[str, Path]) -> pd.DataFrame:
     rows = []
     for name, folder in injected.items():
         means = read_table(folder / "means.parquet").set_index("name")
-        plain = ("nothing injected", "axes of e", "random axes")
-        found = {"injected": _bracket(means.loc["injected"])}
+        plain = ("axes of e", "random axes")
+        found = {name: _bracket(means.loc[name]) for name in ("injected", "nothing injected")}
         rows.append({"model": MODELS[name], **found, **{key: f"{means.loc[key, 'value']:.3f}" for key in plain}})
     return pd.DataFrame(rows).rename(
         columns={"injected": "blind axes", "nothing injected": "blind axes, nothing put in"}

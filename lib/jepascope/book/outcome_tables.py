@@ -187,13 +187,13 @@ def subgroups_table(metrics: Mapping[str, pd.DataFrame], headline: str) -> pd.Da
 
 
 def ceiling_table(ceiling: pd.DataFrame) -> pd.DataFrame:
-    """Every readmission model beside the planted risk, a row a model and seed: AUROC, share reached, excess."""
+    """Every readmission model beside the planted risk, a row a model: AUROC, share reached, excess."""
     rows = []
-    for (model, seed), mine in ceiling.groupby(["model", "seed"], sort=False):
+    for model, mine in ceiling.groupby("model", sort=False):
         found = mine.set_index("kind")
         titles = {"auroc": "AUROC", "share": "share of what was there", "excess": "AUROC less the true risk's"}
         counts = {"encounters": f"{mine['n_rows'].iloc[0]:,.0f}", "patients": f"{mine['n_patients'].iloc[0]:,.0f}"}
-        rows.append({"model": model, "seed": seed, **{t: _spelled(found.loc[k]) for k, t in titles.items()}, **counts})
+        rows.append({"model": model, **{t: _spelled(found.loc[k]) for k, t in titles.items()}, **counts})
     return pd.DataFrame(rows).sort_values("model", kind="stable", ignore_index=True)
 
 

@@ -9,7 +9,7 @@ NAMES = {
     "participation": "participation ratio",
     "halves": "agreement of halves",
 }
-SEARCHES = {"PCA": "20 principal axes", "UMAP": "5 dimensions of UMAP"}
+SEARCHES = {"PCA": "principal axes", "UMAP": "5 dimensions of UMAP"}
 
 
 def groups_table(table: pd.DataFrame) -> pd.DataFrame:

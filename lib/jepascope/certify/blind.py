@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
 
-from jepascope.analysis.decomposition import blind_axes, decompose
+from jepascope.analysis.decomposition import decompose_with, fit_reader
 from jepascope.analysis.stats import Estimate, Inference, bootstrap_counts, interval, patient_sums
 from jepascope.certify.oracle import leading_axes
 
@@ -28,7 +29,7 @@ class Rows(NamedTuple):
 
 
 class Found(NamedTuple):
-    """One injection: how well the blind axes, and plain principal axes of e, recover what was put in."""
+    """How well the blind axes, and plain principal axes of e, recover one subspace."""
 
     blind: Recovery
     plain: float
@@ -52,33 +53,38 @@ def overlap(axes: np.ndarray, basis: np.ndarray) -> np.ndarray:
     return np.square(axes @ basis.T).sum(axis=(-1, -2)) / len(basis)
 
 
-def find_injected(
-    rows: Rows, read: np.ndarray, basis: np.ndarray, injected: bool, how: Inference, rng: np.random.Generator
-) -> Found:
-    """Inject a blind subspace, decompose the error as on any other page, and ask for as many blind axes.
+def find_blind(
+    rows: Rows,
+    train: np.ndarray,
+    read: np.ndarray,
+    bases: Sequence[np.ndarray],
+    how: Inference,
+    rng: np.random.Generator,
+) -> list[Found]:
+    """Decompose the error as on any other page, and hold as many blind axes as each subspace has against it.
 
-    The parts are cross-fitted over all rows; axes are taken from the rows `read` (bool [M]), whose patients are then
-    bootstrapped. Without `injected` the same is asked of the untouched prediction: what the search finds where nothing
-    was put. basis [b, D]. Raises NotComputable as `decompose` does.
+    The reader is fitted to the rows `train`, the axes are taken from the rows `read` (bool [M], no shared patient),
+    whose patients are then bootstrapped. Give predictions with a subspace injected and that subspace; or the untouched
+    ones and any: what the search finds where nothing was put. bases [b, D] each. Raises NotComputable as `decompose`.
     """
-    z_hat = inject(rows.z_hat, basis) if injected else rows.z_hat
-    e = rows.z - z_hat
-    parts = decompose(e, rows.inputs, rows.patients, how.folds, rng)
-    mine = parts._replace(**{name: part[read] for name, part in parts._asdict().items()})
-    found = float(overlap(blind_axes(mine, len(basis)), basis))
-    # Where nothing was put in the value alone is wanted, and draws are most of the cost.
-    quiet = Recovery(found, np.full(how.bootstrap, found))
-    drawn = bootstrap_overlap(mine.systematic, basis, rows.patients[read], how, rng) if injected else quiet
-    plain = overlap(leading_axes(np.cov(e[read].T), len(basis)), basis)
-    return Found(drawn._replace(value=found), float(plain))
+    e = rows.z - rows.z_hat
+    reader = fit_reader(e[train], rows.inputs[train], rows.patients[train], how.folds, rng)
+    parts = decompose_with(reader, e[read], rows.inputs[read])
+    most = max(len(basis) for basis in bases)
+    blind = leading_axes(draw_covariances(parts.systematic, rows.patients[read], how, rng), most)
+    plain = leading_axes(np.cov(e[read].T), most)
+    found = []
+    for basis in bases:
+        n = len(basis)
+        values = overlap(blind[:, :n], basis)
+        found.append(Found(Recovery(float(values[0]), values[1:]), float(overlap(plain[:n], basis))))
+    return found
 
 
-def bootstrap_overlap(
-    x: np.ndarray, basis: np.ndarray, patients: np.ndarray, how: Inference, rng: np.random.Generator
-) -> Recovery:
-    """Overlap of the leading principal axes of x [n, D] with a basis, on the rows and in draws of their patients.
+def draw_covariances(x: np.ndarray, patients: np.ndarray, how: Inference, rng: np.random.Generator) -> np.ndarray:
+    """Covariances of x [n, D], on the rows and then in draws of their patients, [1 + draws, D, D].
 
-    The covariance follows from sums of products by patient, so a draw is one row of a matrix product.
+    They follow from sums of products by patient, so a draw is one row of a matrix product.
     Raises NotComputable under `how.min_patients` patients.
     """
     D, above = x.shape[1], np.triu_indices(x.shape[1])
@@ -91,9 +97,7 @@ def bootstrap_overlap(
     covariance = np.empty((len(drawn), D, D))
     covariance[:, above[0], above[1]] = drawn[:, D + 1 :] / n
     covariance[:, above[1], above[0]] = drawn[:, D + 1 :] / n
-    covariance -= mean[:, :, None] * mean[:, None, :]
-    values = overlap(leading_axes(covariance, len(basis)), basis)
-    return Recovery(float(values[0]), values[1:])
+    return covariance - mean[:, :, None] * mean[:, None, :]
 
 
 def mean_recovery(found: list[Recovery], patients: np.ndarray, level: float) -> Estimate:

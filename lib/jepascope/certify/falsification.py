@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from jepascope.analysis.stats import Estimate, Inference, bootstrap_counts, patient_sums
+from jepascope.analysis.stats import Estimate, Inference, bootstrap_counts, interval, patient_sums
 
 
 class Changes(NamedTuple):
@@ -15,13 +15,19 @@ class Changes(NamedTuple):
     value: np.ndarray  # [Q]
     low: np.ndarray  # [Q]
     high: np.ndarray  # [Q]
-    draws: np.ndarray  # [draws, Q]
+    draws: np.ndarray  # [draws, Q], NaN where a draw of patients has no carrier
     n_rows: int
     n_patients: int
 
     def pooled(self, which: np.ndarray, level: float) -> Estimate:
-        """The mean change over some concepts (bool [Q]) with an interval of its own."""
-        low, high = np.quantile(self.draws[:, which].mean(axis=1), [(1 - level) / 2, (1 + level) / 2])
+        """The mean change over some concepts (bool [Q]) with an interval of its own.
+
+        A draw is the mean over the concepts that have carriers in it. Raises NotComputable if over 5 % have none.
+        """
+        drawn = self.draws[:, which]
+        with np.errstate(invalid="ignore"):
+            means = np.nansum(drawn, axis=1) / np.isfinite(drawn).sum(axis=1)
+        low, high = interval(means, level)
         return Estimate(float(self.value[which].mean()), float(low), float(high), self.n_rows, self.n_patients)
 
     def opened(self) -> np.ndarray:
@@ -58,9 +64,11 @@ def changes(
         return s[:, 2 * Q : 3 * Q] / s[:, :Q] - s[:, 3 * Q :] / s[:, Q : 2 * Q]
 
     value = contrast(sums.sum(axis=0, keepdims=True))[0]
-    draws = contrast(bootstrap_counts(len(sums), how.bootstrap, rng) @ sums)
-    se = draws.std(axis=0)
-    largest = np.max(np.abs(draws - value) / np.where(se > 0, se, 1), axis=1)
+    # Of five carriers one draw in a hundred has none: undefined there, and no reason to lose all other concepts.
+    with np.errstate(divide="ignore", invalid="ignore"):
+        draws = contrast(bootstrap_counts(len(sums), how.bootstrap, rng) @ sums)
+    se = np.nanstd(draws, axis=0)
+    largest = np.max(np.nan_to_num(np.abs(draws - value) / np.where(se > 0, se, 1)), axis=1)
     critical = np.quantile(largest, how.level)
     return Changes(value, value - critical * se, value + critical * se, draws, len(before), len(sums))
 

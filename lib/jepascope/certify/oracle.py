@@ -40,23 +40,30 @@ class ErrorParts(NamedTuple):
     reducible: np.ndarray  # [n, Q]
     cross: np.ndarray  # [n, Q], of mean nought
     spread: np.ndarray  # [n, Q], variance between futures: the irreducible part without looking at z
+    perfect: np.ndarray  # [n, Q], what `reducible` is of one who knows the state: of mean nought
 
 
 def split_error(z: np.ndarray, z_hat: np.ndarray, futures: np.ndarray, directions: np.ndarray) -> ErrorParts:
     """Split the squared error of ẑ into what nobody could foresee and what the state foretold, without bias by M.
 
+    `perfect` puts the mean of half of the futures in the place of ẑ, and asks the other half; what either misses by
+    being few is taken off.
+
     Args: z, z_hat [n, D]; futures [n, M, D], z of M simulated encounters in the place of each; directions [Q, D].
     """
     M = futures.shape[1]
+    half = M // 2
     seen = futures @ directions.T  # [n, M, Q]
     m, spread = seen.mean(axis=1, dtype=float), seen.var(axis=1, ddof=1, dtype=float)
     surprise, fault = z @ directions.T - m, m - z_hat @ directions.T
+    apart = seen[:, :half].mean(axis=1, dtype=float) - seen[:, half:].mean(axis=1, dtype=float)
     return ErrorParts(
         total=(surprise + fault) ** 2,
         irreducible=surprise**2 - spread / M,
         reducible=fault**2 - spread / M,
         cross=2 * surprise * fault + 2 * spread / M,
         spread=spread,
+        perfect=apart**2 - spread * (1 / half + 1 / (M - half)),
     )
 
 
@@ -65,7 +72,8 @@ def part_shares(
 ) -> dict[str, Estimate]:
     """Shares of the summed error along the directions `which` (bool [Q]), with BCa intervals by patient.
 
-    Keys irreducible, reducible, cross, and spread (the irreducible share by another way, as a check).
+    Keys irreducible, reducible, cross, spread (the irreducible share by another way, as a check) and perfect (the null
+    of the reducible share).
     patients [n]. Raises NotComputable under `how.min_patients` patients.
     """
     columns = np.stack([part[:, which].sum(axis=1) for part in parts], axis=1)
@@ -74,6 +82,7 @@ def part_shares(
         "reducible": lambda s: s[:, 2] / s[:, 0],
         "cross": lambda s: s[:, 3] / s[:, 0],
         "spread": lambda s: s[:, 4] / s[:, 0],
+        "perfect": lambda s: s[:, 5] / s[:, 0],
     }
     return {
         name: bca_of_sums(statistic, columns, patients, how.bootstrap, how.level, rng, how.min_patients)
@@ -149,7 +158,8 @@ def correlate_spots(
 ) -> Estimate:
     """Pearson r over directions between two maps of blind spots, Σ one / Σ variance and Σ other / Σ variance.
 
-    one, other, variance [n, Q]; the interval is over patients, whose draws move both maps. patients [n].
+    one, other, variance [n, Q]; the interval is over patients, whose draws move both maps. BCa, as draws blur both maps
+    and so pull r down. patients [n].
     """
     Q = one.shape[1]
 
@@ -159,7 +169,7 @@ def correlate_spots(
         return (x * y).sum(axis=1) / np.sqrt((x**2).sum(axis=1) * (y**2).sum(axis=1))
 
     columns = np.concatenate([one, other, variance], axis=1)
-    return bootstrap_of_sums(r, columns, patients, how.bootstrap, how.level, rng, how.min_patients)
+    return bca_of_sums(r, columns, patients, how.bootstrap, how.level, rng, how.min_patients)
 
 
 class Agreement(NamedTuple):

@@ -117,6 +117,10 @@ def _dictionary(root: Path, name: str) -> dict[str, str]:
         return {}
     table = pd.read_parquet(file).astype(str) if file.suffix == ".parquet" else pd.read_csv(file, dtype=str)
     if name == "d_labitems":
-        return dict(zip(table["itemid"], table["label"].fillna(""), strict=True))
+        label, where = table["label"].fillna(""), table["fluid"].fillna("") + ", " + table["category"].fillna("")
+        # Glucose is measured in blood, in urine and by two machines: a name that several items bear says where.
+        return dict(
+            zip(table["itemid"], label.where(~label.duplicated(keep=False), label + " (" + where + ")"), strict=True)
+        )
     rows = zip(table["icd_version"], table["icd_code"].str.strip(), table["long_title"].fillna(""), strict=True)
     return {f"{version}//{code}": words for version, code, words in rows if code not in words}

@@ -17,13 +17,14 @@ from jepascope.analysis.stats import (
     patient_bootstrap,
     permuted_rows,
 )
-from jepascope.certify.blind import Found, Rows, find_injected, mean_recovery, random_basis
+from jepascope.certify.blind import Rows, find_blind, inject, mean_recovery, random_basis
 from jepascope.certify.falsification import Changes, changes, effects
 from jepascope.certify.futures import foretold
 from jepascope.certify.planted import load_truth
 from jepascope.cohort import encounters as cohort_encounters
 from jepascope.objects import load_objects
 from jepascope.pipeline.error import load_rows
+from jepascope.pipeline.error_concepts import carried
 from jepascope.pipeline.planted import load_estimate
 from jepascope.store import read_table, write_table
 from jepascope.training.batches import pack, patients_of
@@ -39,8 +40,8 @@ def inject_blind_spots(folder: Path, records: Path, objects: Path, statistics: p
     """The step that takes known subspaces out of a model's predictions and looks for them in its error.
 
     Leaves injections.parquet (subspace, axes, what blind axes and plain axes of e recover, with it and without it) and
-    means.parquet ("injected", "nothing injected", "plain axes of e", "random axes"). Raises NotComputable with too few
-    patients.
+    means.parquet ("injected" and "nothing injected" with intervals, "axes of e", "random axes"). Raises NotComputable
+    with too few patients.
     """
     how, loaded, o = Inference(**statistics.model_dump()), load_rows(objects), load_objects(objects)
     rows = Rows(loaded.z, loaded.z_hat, loaded.own, loaded.patients)
@@ -52,29 +53,24 @@ def inject_blind_spots(folder: Path, records: Path, objects: Path, statistics: p
     rng = np.random.default_rng(seed)
     bases = {f"random {chr(97 + j)}": random_basis(D, n, rng) for j, n in enumerate(SIZES * RANDOM)}
     bases |= {truth.states.columns[q]: direction[None] for q, direction in zip(commonest, directions, strict=True)}
-    found: dict[bool, list[Found]] = {
-        injected: [
-            find_injected(rows, loaded.test, basis, injected, how, np.random.default_rng(seed))
-            for basis in bases.values()
-        ]
-        for injected in (True, False)
-    }
+    given, every = (loaded.train, loaded.test), list(bases.values())
+    # One seed throughout: recoveries share their draws of patients.
+    found = [
+        find_blind(rows._replace(z_hat=inject(rows.z_hat, basis)), *given, [basis], how, np.random.default_rng(seed))[0]
+        for basis in every
+    ]
+    untouched = find_blind(rows, *given, every, how, np.random.default_rng(seed))
     table = pd.DataFrame({"subspace": list(bases), "axes": [len(basis) for basis in bases.values()]})
-    table["blind axes"] = [one.blind.value for one in found[True]]
-    table["axes of e"] = [one.plain for one in found[True]]
-    table["blind axes, nothing injected"] = [one.blind.value for one in found[False]]
+    table["blind axes"] = [one.blind.value for one in found]
+    table["axes of e"] = [one.plain for one in found]
+    table["blind axes, nothing injected"] = [one.blind.value for one in untouched]
     write_table(folder / "injections.parquet", table)
     means = {
-        "injected": mean_recovery([one.blind for one in found[True]], patients, how.level),
+        name: mean_recovery([one.blind for one in each], patients, how.level)._asdict()
+        for name, each in (("injected", found), ("nothing injected", untouched))
     }
-    plain = {
-        "nothing injected": table["blind axes, nothing injected"].mean(),
-        "axes of e": table["axes of e"].mean(),
-        "random axes": table["axes"].mean() / D,
-    }
-    for name, value in plain.items():
-        means[name] = Estimate(value, value, value, len(patients), len(np.unique(patients)))
-    write_table(folder / "means.parquet", pd.DataFrame([{"name": n, **e._asdict()} for n, e in means.items()]))
+    means |= {"axes of e": {"value": table["axes of e"].mean()}, "random axes": {"value": table["axes"].mean() / D}}
+    write_table(folder / "means.parquet", pd.DataFrame([{"name": n, **e} for n, e in means.items()]))
 
 
 def load_injections(folder: Path) -> pd.DataFrame:
@@ -113,30 +109,31 @@ def falsify(
     patients = o.index["subject_id"].to_numpy()
     stranger = permuted_rows(patients, 1, np.random.default_rng(seed))[0]
     bits = {"nothing": echoes.to_numpy()[:, :0], "echoes": echoes, "placebo": echoes.iloc[stranger], "rules": rules}
+    split = o.index["split"].to_numpy()
+    test = split[o.target_rows] == "test"
+    at = o.target_rows[test]
+    states = truth.states.to_numpy(bool)
+    kept = [carried(column, patients[at], how.min_carriers) for column in states[at].T]
+    names = truth.states.columns[np.array(kept) & (np.ptp(states[split == "train"].astype(int), axis=0) > 0)]
+    targets = {trial: list(rules if trial == "rules" else echoes) for trial in trials.split()}
+    for wanted in targets.values():
+        if not np.isin(names, wanted).any():
+            raise NotComputable(f"too few test patients have {' or '.join(wanted)}")
     packed, train = pack(cohort), patients_of(cohort, "train")
     predicted = {
         name: retrain(o.z, packed, np.asarray(told, float), train, model, training, EPOCHS, seed)
         for name, told in bits.items()
-        if name == "nothing" or name in trials.split()
+        if name == "nothing" or name in targets
     }
-    split = o.index["split"].to_numpy()
-    test = split[o.target_rows] == "test"
-    at = o.target_rows[test]
     write_table(folder / "skill.parquet", _skills(o.z, split, at, {"model": o.z_hat, **predicted}, test))
-    states = truth.states.to_numpy(bool)
-    carried = [len(np.unique(patients[at][column])) >= how.min_carriers for column in states[at].T]
-    names = truth.states.columns[np.array(carried) & (np.ptp(states[split == "train"].astype(int), axis=0) > 0)]
     states = truth.states[names].to_numpy(bool)
     directions, sizes = effects(o.z[split == "train"], states[split == "train"])
     changed, pooled, read = [], [], []
-    for trial in trials.split():
-        targets = list(rules if trial == "rules" else echoes)
+    for trial, wanted in targets.items():
         told = (predicted["nothing"][test], predicted[trial][test])
         rng = np.random.default_rng(seed)
         found = changes(*told, directions, sizes, states[at], patients[at], how, rng)
-        target = np.isin(names, targets)
-        if not target.any():
-            raise NotComputable(f"too few test patients have {' or '.join(targets)}")
+        target = np.isin(names, wanted)
         changed.append(_change_table(found, trial, names, dynamics, target))
         for which, mask in (("targets", target), ("others", ~target)):
             pooled.append({"name": f"{trial}, {which}", **found.pooled(mask, how.level)._asdict()})
@@ -181,6 +178,11 @@ def _aurocs(
         )
         rows.append({"trial": trial, "concept": names[q], **gain._asdict()})
     return rows
+
+
+def load_skill(folder: Path, predictor: str) -> float:
+    """Skill over the mean, on test rows: of the "model", or of a predictor trained anew on its z ("nothing", …)."""
+    return float(read_table(folder / "skill.parquet").set_index("predictor").loc[predictor, "skill"])
 
 
 def load_changes(folder: Path) -> pd.DataFrame:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -14,24 +13,17 @@ from jepascope.analysis.ceiling import CEILING, contrast, shares_of_ceiling, wit
 from jepascope.analysis.stats import Estimate, Inference, NotComputable, Null
 from jepascope.certify.concepts import certify_arms
 from jepascope.certify.model import certify
-from jepascope.certify.planted import CERTAIN, Truth, load_truth
+from jepascope.certify.planted import CERTAIN, Truth, TruthError, load_truth
 from jepascope.cohort import encounters as cohort_encounters
 from jepascope.objects import load_objects
 from jepascope.pipeline.outcomes import READMISSION, Predicted, load_predicted
+from jepascope.pipeline.readings import Reading
 from jepascope.store import read_json, read_table, write_json, write_table
 
 HEADLINE, TWIN = "JEPA (z, c)", "untrained (z, c)"
 BLAMERS = (HEADLINE, TWIN, "xgboost clinical")  # models asked whether they blame the confounder
 TRAP_COLUMNS = ["concept", "effect", "quantity", *Estimate._fields, "null", "null_low", "null_high", "p"]
 OBJECT = {"z": "z", "z_hat": "ẑ", "e": "e", "twin z": "untrained z"}
-
-
-class Reading(NamedTuple):
-    """A family's mean AUROC on one object (or its gain by training), its null, and the untrained twin's value."""
-
-    estimate: Estimate
-    null: Null
-    untrained: Estimate | None
 
 
 def planted_records(extraction: Path) -> Path:
@@ -75,7 +67,7 @@ def certify_outcome(
     """The step that holds every readmission model against the planted risk, and springs the planted confounder's trap.
 
     Leaves ceiling.parquet (`ceiling.shares_of_ceiling` on test rows) and trap.parquet. Raises NotComputable where no
-    readmission model could be fitted.
+    readmission model could be fitted, TruthError where models were asked of different encounters.
     """
     how = Inference(**statistics.model_dump())
     index = cohort_encounters.load(encounters).index
@@ -84,6 +76,9 @@ def certify_outcome(
     if not made:
         raise NotComputable("no readmission model could be fitted")
     rows, label, patients = made[0].rows, made[0].label, made[0].patients
+    apart = [one.model for one in made if not np.array_equal(one.rows, rows)]
+    if apart:
+        raise TruthError(f"{', '.join(apart)} and {made[0].model} were asked of different encounters: run both again")
     probabilities = {one.model: one.probability for one in made}
     ceiling = shares_of_ceiling(probabilities, truth.risk[rows], label, patients, how, seed)
     write_table(folder / "ceiling.parquet", ceiling)
@@ -118,16 +113,18 @@ def spring_trap(
     return pd.DataFrame(rows, columns=TRAP_COLUMNS)
 
 
-def load_ceiling(folder: Path, seed: int) -> pd.DataFrame:
-    """Every readmission model: model, kind (auroc, share, excess), seed, value, low, high, …, nulls of excesses."""
-    return read_table(folder / "ceiling.parquet").assign(seed=seed)
+def load_ceiling(folder: Path) -> pd.DataFrame:
+    """Every readmission model: model, kind (auroc, share, excess), value, low, high, …, nulls of excesses."""
+    return read_table(folder / "ceiling.parquet")
 
 
 def nearest_to_ceiling(folder: Path) -> Reading:
-    """How far the best of all models lies above the true risk (AUROC): chosen on the test rows, so as to look worst."""
-    table = read_table(folder / "ceiling.parquet").query("kind == 'excess' and model != @CEILING")
-    found, twin = table.loc[table["value"].idxmax()], table.set_index("model").loc[TWIN]
-    return Reading(*_estimate_and_null(found), _estimate_and_null(twin)[0])
+    """How far the worst of all models lies above the true risk (AUROC): the one whose interval reaches highest.
+
+    It is chosen on the test rows: if its interval lies below 0 so do all. Raises NotComputable without the twin's.
+    """
+    table = load_ceiling(folder).query("kind == 'excess' and model != @CEILING").set_index("model")
+    return Reading(*_estimate_and_null(table.loc[table["high"].idxmax()]), _estimate_and_null(_row(table, TWIN))[0])
 
 
 def load_trap(folder: Path) -> pd.DataFrame:
@@ -158,10 +155,13 @@ def trap_interval(trap: pd.DataFrame, quantity: str) -> str:
 
 
 def blame(folder: Path) -> Reading:
-    """How much more risk the headline gives encounters with the confounder than those without, and the twin does."""
+    """How much more risk the headline gives encounters with the confounder than those without, and the twin does.
+
+    Raises NotComputable without either model.
+    """
     trap = load_trap(folder)
     mine = trap[trap["concept"] == trap["concept"].iloc[0]].set_index("quantity")
-    found, twin = (_estimate_and_null(mine.loc[f"predicted, {model}"]) for model in (HEADLINE, TWIN))
+    found, twin = (_estimate_and_null(_row(mine, f"predicted, {model}")) for model in (HEADLINE, TWIN))
     return Reading(*found, twin[0])
 
 
@@ -191,7 +191,13 @@ def reading(folder: Path, dynamics: str, representation: str) -> Reading:
 def gain(folder: Path, dynamics: str) -> Reading:
     """What training added to z for one family. Raises NotComputable with the recorded reason."""
     found = read_table(folder / "gains.parquet").set_index("dynamics").loc[dynamics]
-    return Reading(*_estimate_and_null(found), None)
+    return Reading(*_estimate_and_null(found))
+
+
+def _row(table: pd.DataFrame, name: str) -> pd.Series:
+    if name not in table.index:
+        raise NotComputable(f"{name}: no such model was fitted")
+    return table.loc[name]
 
 
 def _estimate_and_null(row: pd.Series) -> tuple[Estimate, Null]:

@@ -28,6 +28,7 @@ from jepascope.analysis.sae.votes import (
 )
 from jepascope.analysis.stats import Estimate, Inference, NotComputable, Null
 from jepascope.objects import load_objects
+from jepascope.pipeline.readings import Reading
 from jepascope.store import read_json, read_table, read_tensors, write_json, write_table, write_tensors
 
 PLAIN = ("scale", "active", "variant")  # of a dictionary's fields, those that are no arrays
@@ -161,37 +162,44 @@ def folder_of_kept(folder: Path) -> Path:
     return folder
 
 
-class Returning(NamedTuple):
-    """Shares of features that fits to other patients hold as well."""
+class _Returning(NamedTuple):
+    """What the refits left: a row a draw of the other patients, and the same of noise, a share a pair of fits."""
 
-    kept: Estimate  # of those kept by the vote
-    kept_of_twin: Estimate | None  # None where the vote keeps nothing of the twin
-    all_over_twin: Estimate  # of all living features: z's less the untrained twin's
-    in_noise: Null  # of all living features of noise, in another fit to the same noise
-    in_noise_over_twin: Null
+    z: pd.DataFrame
+    twin: pd.DataFrame
+    noise: np.ndarray  # of all living features, in another fit to the same noise
+    counted: tuple[int, int]  # rows and patients drawn from
 
 
-def load_returning(folder: Path, level: float) -> Returning:
-    """What the refits say, with intervals over draws of patients: mean ± t · standard deviation over draws.
-
-    A draw's share is the mean over its fits, so the deviation holds what patients move and a part of what seeds move.
-    Raises NotComputable where nothing of z is kept.
-    """
-    table = read_table(folder / "refits.parquet")
+def _returned(folder: Path) -> _Returning:
+    table, pairs = read_table(folder / "refits.parquet"), read_table(folder / "pairs.parquet")
     z, twin = (table[table["data"] == name] for name in (Z, TWIN))
+    counted = (int(table["n_rows"].iloc[0]), int(table["n_patients"].iloc[0]))
+    return _Returning(z, twin, pairs.loc[pairs["data"] == NOISE, "share"].to_numpy(), counted)
+
+
+def returning_of_kept(folder: Path, level: float) -> Reading:
+    """Share of the kept features that fits to other patients hold, with that of the twin's if any of it are kept.
+
+    The interval over draws of patients is mean ± t · standard deviation over draws. A draw's share is the mean over its
+    fits, so the deviation holds what patients move and a part of what seeds move. It is about the features that were
+    kept, not about other votes, and about the mean over draws: what the checkers, fitted without drawing, say
+    (`elsewhere` of the votes) may lie above or below. Raises NotComputable where nothing of z is kept.
+    """
+    z, twin, noise, counted = _returned(folder)
     if z["kept"].isna().any():
         raise NotComputable("no feature is kept by the vote")
-    pairs = read_table(folder / "pairs.parquet")
-    noise = pairs.loc[pairs["data"] == NOISE, "share"].to_numpy()
-    counted = (int(table["n_rows"].iloc[0]), int(table["n_patients"].iloc[0]))
+    of_twin = None if twin["kept"].isna().any() else _over_draws(twin["kept"].to_numpy(), level, *counted)
+    kept = z["kept"].to_numpy()
+    return Reading(_over_draws(kept, level, *counted), _null(noise, float(kept.mean()), level), of_twin)
+
+
+def returning_over_twin(folder: Path, level: float) -> Reading:
+    """The same share of all living features, z's less the untrained twin's, draw by draw; the null has noise for z."""
+    z, twin, noise, counted = _returned(folder)
     gain = z["all"].to_numpy() - twin["all"].to_numpy()
-    return Returning(
-        _over_draws(z["kept"].to_numpy(), level, *counted),
-        None if twin["kept"].isna().any() else _over_draws(twin["kept"].to_numpy(), level, *counted),
-        _over_draws(gain, level, *counted, least=-1.0),
-        _null(noise, float(z["kept"].mean()), level),
-        _null(noise - twin["all"].mean(), float(gain.mean()), level),
-    )
+    null = _null(noise - twin["all"].mean(), float(gain.mean()), level)
+    return Reading(_over_draws(gain, level, *counted, least=-1.0), null)
 
 
 def _over_draws(values: np.ndarray, level: float, n_rows: int, n_patients: int, least: float = 0.0) -> Estimate:
@@ -214,15 +222,16 @@ class Licence(NamedTuple):
     twin: Estimate
 
 
-def share_kept(folder: Path) -> Licence:
+def share_kept(folder: Path, trained: Path) -> Licence:
     """Share of features that the vote keeps of noise, of z and of the untrained twin's z: mean, least and most.
 
     The ends are over reference fits: every fit has been the reference once, and the worst one counts. Rows of noise
-    belong to nobody, so there are no patients to draw.
+    belong to nobody, so there are no patients to draw. Counted are the patients of `trained` on whom the vote was held.
     """
-    floors, table = read_table(folder / "floors.parquet"), read_table(folder / "refits.parquet")
+    floors, others = read_table(folder / "floors.parquet"), read_table(folder / "refits.parquet").iloc[0]
     share = (floors["kept"] / floors["features"].clip(lower=1)).groupby(floors["data"])
-    counted = (int(table["n_rows"].iloc[0]), int(table["n_patients"].iloc[0]))
+    index = load_objects(trained).index.query("split == 'train'")
+    counted = (len(index) - int(others["n_rows"]), index["subject_id"].nunique() - int(others["n_patients"]))
     by_name = {name: (float(v.mean()), float(v.min()), float(v.max())) for name, v in share}
     return Licence(*(Estimate(*by_name[name], *counted) for name in (NOISE, Z, TWIN)))
 

@@ -14,6 +14,7 @@ from jepascope.analysis.decomposition import (
     decompose,
     decompose_with,
     fit_reader,
+    gained_null,
     share_gained,
     shares,
     systematic_null,
@@ -107,7 +108,8 @@ def take_apart(folder: Path, trained: Path, twin: Path, statistics: params.Stati
         for name, parts in by_reader.items():
             arrays |= {f"{model} {name} {part}": a.astype(np.float32) for part, a in parts._asdict().items()}
     write_tensors(folder / "parts.safetensors", arrays)
-    ours, test = load_rows(trained), load_rows(trained).test
+    ours = load_rows(trained)
+    test = ours.test
     constant = ours.z - ours.mean
     by_reader = {name: _read_test(constant, getattr(ours, name), ours, how.folds, seed) for name in READERS}
     records += _shares("mean predictor", by_reader, constant, ours, how, seed, test)
@@ -117,10 +119,10 @@ def take_apart(folder: Path, trained: Path, twin: Path, statistics: params.Stati
     }
     records += _shares("trained, readers fitted to test patients", crossed, ours.e, ours, how, seed, test)
     write_table(folder / "shares.parquet", pd.DataFrame(records))
-    left = _parts(arrays, "trained", "own").innovation
+    given, less = (ours.patients, ours.train, test, REFITS, how), _parts(arrays, "trained", "own")
     nulls = {
-        "systematic": systematic_null(ours.e, ours.own, ours.patients, ours.train, test, REFITS, how, fresh(seed)),
-        "lost": systematic_null(left, ours.past, ours.patients, ours.train, test, REFITS, how, fresh(seed)),
+        "systematic": systematic_null(ours.e, ours.own, *given, fresh(seed)),
+        "lost": gained_null(ours.e, less, (ours.own, ours.past), *given, fresh(seed)),
     }
     write_table(folder / "nulls.parquet", pd.DataFrame([{"part": name, **n._asdict()} for name, n in nulls.items()]))
 
@@ -196,7 +198,9 @@ def mismatch_in_error(
 
     With t the target network's embedding and m = z − t: e = z − ẑ = (t − ẑ) + m. "mismatch" is E‖m‖² / E‖e‖²;
     "removed" is 1 − E‖t − ẑ‖² / E‖e‖², what measuring against the network that the predictor was trained for takes
-    away. One network gives 0 for both. Raises NotComputable when the arm was stopped, or under `how.min_patients`.
+    away, negative if it adds. One network gives 0 for both. "spread" is the variance of t over that of z: where it is
+    small, a part of "removed" is only that t is. Raises NotComputable when the arm was stopped, or under
+    `how.min_patients`.
     """
     load_arm(arm)
     cohort, rows = cohort_encounters.load(encounters), load_rows(objects)
@@ -208,11 +212,13 @@ def mismatch_in_error(
     of_all[cohort.index["subject_id"].isin(subjects[chosen]).to_numpy()] = target
     taken = rows.test & np.isin(rows.patients, subjects[chosen])
     t, z, z_hat = of_all[rows.at[taken]], rows.z[taken], rows.z_hat[taken]
-    columns = np.stack([np.square(a - b).sum(axis=1) for a, b in ((z, t), (t, z_hat), (z, z_hat))], axis=1)
+    pairs = ((z, t), (t, z_hat), (z, z_hat), (t, t.mean(axis=0)), (z, z.mean(axis=0)))
+    columns = np.stack([np.square(a - b).sum(axis=1) for a, b in pairs], axis=1)
     given = (columns, rows.patients[taken], how.bootstrap, how.level, rng, how.min_patients)
     return {
         "mismatch": bootstrap_of_sums(lambda s: s[:, 0] / s[:, 2], *given),
         "removed": bootstrap_of_sums(lambda s: 1 - s[:, 1] / s[:, 2], *given),
+        "spread": bootstrap_of_sums(lambda s: s[:, 3] / s[:, 4], *given),
     }
 
 

@@ -43,7 +43,7 @@ def concepts_of(cohort: Encounters, rows: Rows, min_carriers: int) -> tuple[np.n
         (family, name, label)
         for family, labels in families.items()
         for name, label in labels.items()
-        if all(_carried(label[part], rows.patients[part], min_carriers) for part in (rows.train, rows.test))
+        if all(carried(label[part], rows.patients[part], min_carriers) for part in (rows.train, rows.test))
     ]
     if not kept:
         raise NotComputable(f"no concept with {min_carriers} patients who carry it and as many who don't")
@@ -51,7 +51,8 @@ def concepts_of(cohort: Encounters, rows: Rows, min_carriers: int) -> tuple[np.n
     return np.stack([label for *_, label in kept], axis=1), table
 
 
-def _carried(label: np.ndarray, patients: np.ndarray, need: int) -> bool:
+def carried(label: np.ndarray, patients: np.ndarray, need: int) -> bool:
+    """Whether `need` patients have the label (bool [N]) on some row, and as many lack it on some."""
     return all(len(np.unique(patients[label == state])) >= need for state in (True, False))
 
 

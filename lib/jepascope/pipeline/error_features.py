@@ -46,14 +46,14 @@ def match_features(
         error = error.astype(np.float32)
         dictionary = fit(error[rows.train], settings, seed)
         alive = np.any(densify(encode(dictionary, error[rows.train])) > 0, axis=0)
-        match = signed_match(dictionary.W_dec, atoms)
+        match = signed_match(dictionary.W_dec, atoms, alive)
         arrays[name] = spoken(dictionary, match, error[rows.test])
         records.append(
             {
                 "error": name,
                 "features": int(alive.sum()),
-                "missed": int((match.missed & alive).sum()),
-                "hallucinated": int((match.hallucinated & alive).sum()),
+                "missed": int(match.missed.sum()),
+                "hallucinated": int(match.hallucinated.sum()),
                 "z's features missed": match.atoms_missed,
                 "z's features hallucinated": match.atoms_hallucinated,
                 "of": match.atoms,

@@ -68,10 +68,12 @@ class OneAxis(NamedTuple):
 
     estimate: Estimate
     null: Null
+    of_z: Estimate  # share of z's variance along the same axis: what e may have from z
 
 
 def one_axis(objects: Path, how: Inference, rng: np.random.Generator) -> OneAxis:
     """Share of e's variance on its leading axis, and what sign-flips leave of it. Raises NotComputable."""
     rows = load_rows(objects)
     axis, held = leading_axis(rows.e[rows.train]), (rows.e[rows.test], rows.patients[rows.test])
-    return OneAxis(share_along(axis, *held, how, rng), flipped_share(axis, *held, how, rng))
+    found, null = share_along(axis, *held, how, rng), flipped_share(axis, *held, how, rng)
+    return OneAxis(found, null, share_along(axis, rows.z[rows.test], held[1], how, rng))

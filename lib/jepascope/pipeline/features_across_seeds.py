@@ -18,7 +18,7 @@ from jepascope import params
 from jepascope.analysis.sae import densify, encode
 from jepascope.analysis.sae.dictionary import Dictionary
 from jepascope.analysis.sae.matching import SAME, matched_cosines
-from jepascope.analysis.stats import Estimate, Inference, NotComputable, bootstrap_mean, permuted_rows
+from jepascope.analysis.stats import Estimate, Inference, NotComputable, bootstrap_of_sums, permuted_rows
 from jepascope.analysis.subspaces import procrustes
 from jepascope.objects import Objects, load_objects
 from jepascope.pipeline.dictionaries import load_consensus, load_dictionary
@@ -64,7 +64,7 @@ def match_features(folder: Path, statistics: params.Statistics, *seeds: int | st
 
 
 def match(one: Spoken, other: Spoken, moved: bool, how: Inference, rng: np.random.Generator) -> dict[str, float]:
-    """The last seven of `COLUMNS` for one pair of dictionaries. `moved`: hand each patient another's rows of `other`.
+    """`COLUMNS` from "features" on, for one pair of dictionaries. `moved`: hand each patient another's rows of `other`.
 
     The rotation, and which feature is whose partner in firing, are found on training patients; correlations are those
     of test patients.
@@ -91,12 +91,19 @@ def match(one: Spoken, other: Spoken, moved: bool, how: Inference, rng: np.rando
 def mean_correlation(
     f: np.ndarray, g: np.ndarray, patients: np.ndarray, how: Inference, rng: np.random.Generator
 ) -> Estimate:
-    """Mean over columns of Pearson r of f with g, [N, F] both; the interval is of its rows' products, to first order.
+    """Mean over columns of Pearson r of f with g, [N, F] both; r is computed anew in every draw of patients, from sums.
 
-    With standardised columns, mean r is the mean over rows of Σ_j f_ij g_ij / F. Raises NotComputable.
+    A column that is constant, on all rows or in a draw, has r nought. Raises NotComputable.
     """
-    product = (_standard(f) * _standard(g)).mean(axis=1)  # [N]
-    return bootstrap_mean(product, patients, how.bootstrap, how.level, rng, how.min_patients)
+    f, g = _standard(f), _standard(g)  # sums of unit spread: no large numbers to subtract
+
+    def mean_r(s: np.ndarray) -> np.ndarray:
+        f, g, ff, gg, fg = np.split(s[:, 1:] / s[:, :1], 5, axis=1)  # means, [draws, F] each
+        spread = np.sqrt(np.maximum((ff - f**2) * (gg - g**2), 0))
+        return np.divide(fg - f * g, spread, out=np.zeros_like(fg), where=spread > 1e-8).mean(axis=1)
+
+    columns = np.hstack([np.ones((len(f), 1)), f, g, f**2, g**2, f * g])
+    return bootstrap_of_sums(mean_r, columns, patients, how.bootstrap, how.level, rng, how.min_patients)
 
 
 def _standard(f: np.ndarray) -> np.ndarray:

@@ -34,7 +34,8 @@ from jepascope.analysis.rollouts import (
     skill_over_mean,
     skill_over_persistence,
 )
-from jepascope.analysis.stats import Estimate, Inference, NotComputable, Null, bootstrap_mean, permuted_rows
+from jepascope.analysis.stats import Estimate, Inference, NotComputable, bootstrap_mean, permuted_rows
+from jepascope.pipeline.readings import Reading
 from jepascope.pipeline.rollouts import WORSE, Codes, Rollouts
 
 T = TypeVar("T")
@@ -45,14 +46,6 @@ NOT_THERE = "—"
 NULL = "ẑ of another patient"
 TOLD = ("headline", "untrained twin", NULL)
 STEPS: tuple[Which, ...] = ("into", "before")
-
-
-class Reading(NamedTuple):
-    """What a claim needs: the headline's value, the null that was run, and the untrained twin's value."""
-
-    estimate: Estimate
-    null: Estimate | Null
-    untrained: Estimate
 
 
 class Search(NamedTuple):

@@ -23,6 +23,7 @@ from jepascope.models.encoder import Encoder
 from jepascope.objects import Objects, load_objects
 from jepascope.pipeline.certification import planted_records
 from jepascope.pipeline.error import load_rows, read_apart
+from jepascope.pipeline.error_concepts import carried
 from jepascope.store import read_json, read_table, read_tensors, write_json, write_table, write_tensors
 from jepascope.training.checkpoint import load_model
 
@@ -218,7 +219,7 @@ def _spots_by_dynamics(
     """How much more of each kind of concept the state foretells than ẑ does, and what a stranger's futures would."""
     train, ok = (held.objects.index["split"] == "train").to_numpy(), np.isfinite(directions).all(axis=1)
     mine = states[held.rows][:, ok]
-    ok[ok] = [len(np.unique(held.patients[column])) >= how.min_carriers for column in mine.T]
+    ok[ok] = [carried(column, held.patients, how.min_carriers) for column in mine.T]
     sizes = displacements(held.objects.z[train], states[train][:, ok], directions[ok])
     strangers = permuted_rows(held.patients, 1, np.random.default_rng(seed))[0]
     means, z_hat = held.futures.mean(axis=1), held.objects.z_hat[held.place]
@@ -259,7 +260,7 @@ def _certify(folder: Path, held: Held, objects: Path, directions: np.ndarray, ho
 
 
 def load_share(folder: Path, part: str) -> Estimate:
-    """The share of ‖e‖² that is irreducible, reducible, cross, or (spread) irreducible by the futures alone."""
+    """A share of ‖e‖²: irreducible, reducible, cross, spread, or perfect (see `oracle.part_shares`)."""
     return load_estimate(folder / "shares.parquet", part)
 
 
@@ -268,20 +269,10 @@ def load_blind_spot(folder: Path, dynamics: str, futures: str = "own") -> Estima
     return load_estimate(folder / "dynamics.parquet", f"{dynamics}, {futures}")
 
 
-class Agreement(NamedTuple):
-    """How well the parts estimated without a truth agree with the oracle's."""
-
-    r2: Estimate
-    null: Null
-    axes: float
-    axes_of_e: float
-    chance: float
-
-
-def load_agreement(folder: Path) -> Agreement:
+def load_agreement(folder: Path) -> oracle.Agreement:
     """What `hold_against_oracle` found of the estimated parts."""
     stored: dict[str, Any] = read_json(folder / "agreement.json")
-    return Agreement(**{**stored, "r2": Estimate(**stored["r2"]), "null": Null(**stored["null"])})
+    return oracle.Agreement(**{**stored, "r2": Estimate(**stored["r2"]), "null": Null(**stored["null"])})
 
 
 def load_foreseen(folder: Path) -> pd.DataFrame:

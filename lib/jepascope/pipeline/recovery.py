@@ -17,8 +17,8 @@ from jepascope.certify.features import feature_recovery
 from jepascope.certify.model import require_same_rows
 from jepascope.certify.planted import load_truth
 from jepascope.objects import load_objects
-from jepascope.pipeline.certification import Reading
 from jepascope.pipeline.dictionaries import load_consensus, load_dictionary
+from jepascope.pipeline.readings import Reading
 from jepascope.store import read_json, read_table, write_json, write_table
 
 CONSENSUS, TWIN = "consensus", "twin"

@@ -200,38 +200,37 @@ def _pace(
 def _drift(
     x: np.ndarray, index: pd.DataFrame, how: Inference, seed: int
 ) -> tuple[pd.DataFrame, drifts.Approach | None]:
-    """Drift of test patients' steps towards every group's centroid, in mean steps of training patients."""
+    """Drift of test patients' steps towards every group's centroid, in mean steps of training patients.
+
+    Beyond random centroids and beyond the same steps walked back stands in columns of prefix "excess ".
+    """
     patients, groups = index["subject_id"].to_numpy(), psychiatric_groups(index)
     train, test = ((index["split"] == split).to_numpy() for split in ("train", "test"))
-    unit = np.linalg.norm(drifts.steps_of(x[train], patients[train]).v, axis=1).mean()
-    steps = drifts.steps_of(x[test] / unit, patients[test])
-    rng = np.random.default_rng(seed)
     groups = {name: member for name, member in groups.items() if member[train].any()}
     if not groups:
-        raise NotComputable("no psychiatric group is coded in training patients")
+        return pd.DataFrame(columns=["group", "kind", "value"]), None
+    unit = np.linalg.norm(drifts.steps_of(x[train], patients[train]).v, axis=1).mean()
+    steps, learnt = drifts.steps_of(x[test] / unit, patients[test]), x[train] / unit
+    rng = np.random.default_rng(seed)
     members = np.stack(list(groups.values()))
-    own = drifts.drift(steps, drifts.centroids(x[train] / unit, members[:, train], patients[train])).T  # [G, M]
-    at_random = np.stack(
-        [
-            drifts.drift(
-                steps, drifts.random_centroids(x[train] / unit, member, patients[train], RANDOM_CENTROIDS, rng)
-            )
-            for member in members[:, train]
-        ]
-    )  # [G, M, R]
+    own = drifts.centroids(learnt, members[:, train], patients[train])
+    drifted, beyond = drifts.drift(steps, own).T, drifts.course(steps, own).T  # [G, M] each
+    for g, member in enumerate(members[:, train]):
+        at_random = drifts.random_centroids(learnt, member, patients[train], RANDOM_CENTROIDS, rng)
+        beyond[g] -= drifts.course(steps, at_random).mean(axis=1)
     masks = [drifts.kinds_of_step(member, patients[test], steps.rows) for member in members[:, test]]
     rows = []
     for g, group in enumerate(groups):
         for kind in drifts.KINDS:
             row: dict[str, object] = {"group": group, "kind": kind}
             try:
-                drift, excess = drifts.mean_drift(own[g], at_random[g], masks[g][kind], steps.patients, how, seed)
+                drift, excess = drifts.mean_drift(drifted[g], beyond[g], masks[g][kind], steps.patients, how, seed)
                 row |= drift._asdict() | {f"excess {name}": value for name, value in excess._asdict().items()}
             except NotComputable:
                 row["value"] = np.nan
             rows.append(row)
     try:
-        found = drifts.approach(own, at_random, masks, steps.patients, how, rng)
+        found = drifts.approach(beyond, masks, steps.patients, how, rng)
     except NotComputable:
         found = None
     return pd.DataFrame(rows), found

@@ -55,9 +55,9 @@ def read_features(
     moves = permuted_rows(test.patients, how.permutations, rng)
     family = heard(scores, on, moves, how.level)
     result, thresholds = ranked(scores, on, test.patients, how, rng), threshold_aurocs(on, family.threshold)
-    untrained = _of_twin(twin, Settings(**sae.model_dump())._replace(features=len(dictionary.W_dec)), how, seed)
-    gain = mean_difference_null(scores[Z_HAT], scores[PERSISTENCE], on, moves, how.level)
     level = how.level
+    untrained = _of_twin(twin, Settings(**sae.model_dump())._replace(features=len(dictionary.W_dec)), how, seed)
+    gain = mean_difference_null(scores[Z_HAT], scores[PERSISTENCE], on, moves, level)
     readings = {
         "above_shuffled": Reading(
             _mean(result, Z_HAT, level), _mean(result, OTHER, level), _mean(untrained, Z_HAT, level)
@@ -67,7 +67,7 @@ def read_features(
     save_readings(folder, readings)
     write_json(folder / "counts.json", {"kept": len(dictionary.W_dec), "carried": int(kept.sum())})
     write_table(folder / "coverage.parquet", _coverage(result, thresholds, level))
-    table = _features(dictionary, predictions, test.z, result, family.adjusted, on, kept)
+    table = _features(dictionary, predictions, test.z, result, family.adjusted, on, kept, level)
     table["reappears"] = read_table(votes / "votes.parquet").query("kept")["reappears"].to_numpy()[kept]
     words = leading_words(encounters, densify(encode(dictionary, load_objects(trained).z))[:, kept])
     write_table(folder / "features.parquet", pd.concat([table, words], axis=1))
@@ -139,6 +139,7 @@ def _features(
     adjusted: np.ndarray,
     on: np.ndarray,
     kept: np.ndarray,
+    level: float,
 ) -> pd.DataFrame:
     """A row a feature: AUROC by each prediction, how often ẑ's own code fires it, and how far the codes agree."""
     f, of_z_hat = (densify(encode(dictionary, x))[:, kept] for x in (z, predictions[Z_HAT]))
@@ -147,7 +148,7 @@ def _features(
             f.std(axis=0) * of_z_hat.std(axis=0)
         )
     at = result.names.index(Z_HAT)
-    low, high = np.quantile(result.values[at], [0.025, 0.975], axis=0)
+    low, high = np.quantile(result.values[at], [(1 - level) / 2, (1 + level) / 2], axis=0)
     columns = {
         "feature": np.flatnonzero(kept),
         "rate": on.mean(axis=0),

@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from jepascope.analysis.probes import Probe, fit_probe, probe_scores
+from jepascope.analysis.probes import Probe
 from jepascope.analysis.sae.dictionary import Dictionary, decode, densify
 from jepascope.analysis.sae.encoding import encode
 from jepascope.analysis.sae.matching import unit_rows
@@ -14,10 +14,7 @@ from jepascope.analysis.stats import (
     Estimate,
     Inference,
     bootstrap_of_sums,
-    patient_bootstrap,
     patient_codes,
-    require_carriers,
-    weighted_auroc,
 )
 
 # Fewer patients than this behind a feature, and a card of it would describe persons.
@@ -41,14 +38,6 @@ class Quality(NamedTuple):
     reaching: int  # features active in at least MIN_REACH patients
     features: int
     splitting: float  # mean over features of the largest cosine with another one
-
-
-class Absorption(NamedTuple):
-    """Rows of a concept in which its feature is silent and another one speaks for it."""
-
-    rate: Estimate  # of the concept's rows that a linear reader of x recognises
-    feature: int  # the concept's own, which should have been on
-    absorbers: np.ndarray  # int, the features that stood in, the most frequent first
 
 
 def quality(
@@ -92,73 +81,29 @@ def ranked_features(f: np.ndarray, labels: np.ndarray) -> np.ndarray:
 
     f [N, F] and labels [N] of training patients (Gurnee et al. 2023): ranked on all rows, the search would flatter.
     """
+    return np.argsort(-np.abs(_gap(f, labels)), kind="stable")
+
+
+def own_feature(f: np.ndarray, labels: np.ndarray) -> int:
+    """The feature that stands for a label: of the largest gap upwards, as a feature is one-sided.
+
+    `ranked_features` may put one first that is on where the label is absent; that one should be silent with the label.
+    """
+    return int(_gap(f, labels).argmax())
+
+
+def _gap(f: np.ndarray, labels: np.ndarray) -> np.ndarray:
+    """Mean of f [N, F] with the label less the mean without it, in standard deviations [F]; 0 for a constant one."""
     labels = np.asarray(labels, bool)
     spread = f.std(axis=0)
-    gap = np.abs(f[labels].mean(axis=0) - f[~labels].mean(axis=0))
-    return np.argsort(-gap / np.where(spread > 1e-8, spread, np.inf), kind="stable")
-
-
-def sparse_probe(
-    f: np.ndarray,
-    labels: np.ndarray,
-    patients: np.ndarray,
-    train: np.ndarray,
-    test: np.ndarray,
-    k: int,
-    how: Inference,
-    rng: np.random.Generator,
-) -> Estimate:
-    """AUROC on test patients of a linear reader that may see k features only: does a label live in a few of them?
-
-    f [N, F], labels, patients [N], train and test [N] bool. The k are chosen, and the reader fitted, on train. All of f
-    would tell how much the code kept, not where. Raises NotComputable for too few patients with or without the label.
-    """
-    labels = np.asarray(labels, bool)
-    for rows in (train, test):
-        require_carriers(labels[rows], patients[rows], how.min_carriers)
-    chosen = f[:, ranked_features(f[train], labels[train])[:k]]
-    probe = fit_probe(chosen, labels, patients, train, how, rng, (PROBE_PENALTY,))
-    statistic = weighted_auroc(probe_scores(probe, chosen[test]), labels[test])
-    return patient_bootstrap(statistic, patients[test], how.bootstrap, how.level, rng, how.min_patients)
-
-
-def absorption(
-    dictionary: Dictionary,
-    x: np.ndarray,
-    labels: np.ndarray,
-    patients: np.ndarray,
-    train: np.ndarray,
-    test: np.ndarray,
-    how: Inference,
-    rng: np.random.Generator,
-) -> Absorption:
-    """How often a concept's own feature is silent because a more special one has taken its direction in.
-
-    Chanin et al. 2024. The concept's feature is the best single one on train; a linear reader w of x, fitted there too,
-    says in which of the concept's test rows x shows it. Of those, absorbed are rows where the feature is off and one
-    other feature carries at least ABSORBER_SHARE of Σ_j max(0, f_j ⟨W_j, w⟩). Sparse probing alone can't tell this from
-    a feature that is merely poor. x [N, D], labels, patients, train, test [N]. Raises NotComputable.
-    """
-    labels = np.asarray(labels, bool)
-    require_carriers(labels[test], patients[test], how.min_carriers)
-    f = densify(encode(dictionary, x))
-    reader = fit_probe(x, labels, patients, train, how, rng, (PROBE_PENALTY,))
-    own = int(ranked_features(f[train], labels[train])[0])
-    shown = test & labels & (probe_scores(reader, x) > 0)
-    substitute = stand_ins(dictionary, f, reader, own)
-    absorbed = shown & (substitute > 0).any(axis=1)
-    sums = np.stack([absorbed, shown], axis=1)[test]
-    rate = bootstrap_of_sums(
-        lambda s: s[:, 0] / s[:, 1], sums, patients[test], how.bootstrap, how.level, rng, how.min_patients
-    )
-    times = np.bincount(substitute[absorbed].argmax(axis=1), minlength=f.shape[1])
-    return Absorption(rate, own, np.argsort(-times, kind="stable")[: np.count_nonzero(times)])
+    return (f[labels].mean(axis=0) - f[~labels].mean(axis=0)) / np.where(spread > 1e-8, spread, np.inf)
 
 
 def stand_ins(dictionary: Dictionary, f: np.ndarray, reader: Probe, own: int) -> np.ndarray:
     """What another feature carries of a concept in rows where its `own` one is off, [N, F]; 0 where none stands in.
 
-    f [N, F] of the rows, `reader` of the concept on x: see `absorption`.
+    Chanin et al. 2024: one other feature j carries at least ABSORBER_SHARE of Σ_j max(0, f_j ⟨W_j, w⟩), w being the
+    direction of `reader`, of the concept on x. f [N, F] of the rows.
     """
     direction = reader.w / reader.scale
     along = unit_rows(dictionary.W_dec) @ (direction / np.linalg.norm(direction))  # [F]

@@ -18,7 +18,7 @@ class Meta(NamedTuple):
 
     dictionary: Dictionary
     fvu: float  # in sample: there are only F rows
-    fvu_of_noise: float  # on noise with the covariance of the decoder rows
+    fvu_of_noise: float  # on directions of noise with the covariance of the decoder rows
 
 
 class Stitching(NamedTuple):
@@ -35,11 +35,12 @@ class Stitching(NamedTuple):
 def meta_dictionary(W_dec: np.ndarray, settings: Settings, seed: int) -> Meta:
     """An SAE on the decoder rows W_dec [F, D] themselves: what it explains of them is not atomic (Leask et al. 2025).
 
-    A few directions in few dimensions can always be explained in part; so the same is fitted to noise with the rows'
-    covariance, and only what is explained beyond that speaks. Raises like `fit`.
+    A few directions in few dimensions can always be explained in part; so the same is fitted to directions of noise
+    with the rows' covariance, and only what is explained beyond that speaks. They have norm one as the rows have: of
+    noise with long rows and short ones, the few long ones are most of the variance. Raises like `fit`.
     """
     rows = unit_rows(W_dec).astype(np.float32)
-    noise = gaussian_like(rows, np.random.default_rng(seed))
+    noise = unit_rows(gaussian_like(rows, np.random.default_rng(seed))).astype(np.float32)
     dictionary, of_noise = fit(rows, settings, seed), fit(noise, settings, seed)
     return Meta(dictionary, _fvu(dictionary, rows), _fvu(of_noise, noise))
 

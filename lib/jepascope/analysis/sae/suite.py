@@ -14,7 +14,7 @@ from jepascope.analysis.probes import Probe, fit_probe, mean_auroc, probe_scores
 from jepascope.analysis.sae.dictionary import Dictionary, densify
 from jepascope.analysis.sae.encoding import encode
 from jepascope.analysis.sae.labels import label_entropy
-from jepascope.analysis.sae.metrics import PROBE_PENALTY, ranked_features, stand_ins
+from jepascope.analysis.sae.metrics import PROBE_PENALTY, own_feature, ranked_features, stand_ins
 from jepascope.analysis.stats import Estimate, Inference, NotComputable, bootstrap_of_sums, require_carriers
 
 # How many features a reader may see (Gurnee et al. 2023; Karvonen et al. 2025).
@@ -30,7 +30,7 @@ class Concepts(NamedTuple):
     test: np.ndarray  # bool [N]
 
 
-class Reading(NamedTuple):
+class ConceptReading(NamedTuple):
     """What a dictionary's features have to do with concepts, on test patients."""
 
     auroc: dict[int, Estimate]  # k -> mean over concepts, of readers that see k features
@@ -81,7 +81,7 @@ def read_concepts(
     of_x: list[Probe],
     how: Inference,
     rng: np.random.Generator,
-) -> Reading:
+) -> ConceptReading:
     """All measures of one dictionary of x [N, D] against the concepts of its rows; `of_x` are the `readers` of x.
 
     Raises NotComputable as `computable` and the bootstrap do.
@@ -93,11 +93,11 @@ def read_concepts(
         for k in FEW
         if k <= f.shape[1]
     }
-    absorbed = _absorbed(dictionary, f, x, concepts, of_x, how, rng)
-    return Reading(auroc, absorbed, *_purity(f, concepts, how, rng))
+    absorbed = absorption(dictionary, f, x, concepts, of_x, how, rng)
+    return ConceptReading(auroc, absorbed, *_purity(f, concepts, how, rng))
 
 
-def _absorbed(
+def absorption(
     dictionary: Dictionary,
     f: np.ndarray,
     x: np.ndarray,
@@ -106,10 +106,15 @@ def _absorbed(
     how: Inference,
     rng: np.random.Generator,
 ) -> Estimate | None:
-    """Absorption (Chanin et al. 2024) over all concepts together: rows absorbed, over rows that show a concept."""
+    """How often a concept's own feature is silent because a more special one has taken its direction in.
+
+    Chanin et al. 2024, over all concepts together: rows absorbed, over test rows in which a linear reader of x sees a
+    concept. A concept's own feature is chosen on train. Sparse readers can't tell absorption from a poor feature.
+    f [N, F] are the dictionary's codes of x [N, D]. None where no row shows a concept.
+    """
     sums = np.zeros((int(concepts.test.sum()), 2))
     for label, reader in zip(concepts.labels.T, of_x, strict=True):
-        own = int(ranked_features(f[concepts.train], label[concepts.train])[0])
+        own = own_feature(f[concepts.train], label[concepts.train])
         shown = (label & (probe_scores(reader, x) > 0))[concepts.test]
         stood_in = (stand_ins(dictionary, f[concepts.test], reader, own) > 0).any(axis=1)
         sums += np.stack([shown & stood_in, shown], axis=1)

@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
+from jepascope.analysis.enrichment import MIN_CELL
 from jepascope.book.figures.style import NULL, OBJECT, panels
 
 
@@ -30,9 +31,10 @@ def names_on_test(evidence: pd.DataFrame, bar: float) -> Figure:
 def staying_on(features: pd.DataFrame) -> Figure:
     """P(on | on at the encounter before) beyond any order of the same encounters, a row a card, sorted, with intervals.
 
-    features: `pipeline.cards.load_cards`.
+    features: `pipeline.cards.load_cards`; left out are those that few patients have with an encounter after.
     """
-    rows = features[features["excess_low"].notna()].sort_values("excess").reset_index(drop=True)
+    enough = features["excess_low"].notna() & (features["followed"] >= MIN_CELL)
+    rows = features[enough].sort_values("excess").reset_index(drop=True)
     figure, (axes,) = panels(width=6.4, height=max(2.4, 0.6 + 0.15 * len(rows)))
     spread = np.abs(np.stack([rows["excess"] - rows["excess_low"], rows["excess_high"] - rows["excess"]]))
     axes.errorbar(rows["excess"], rows.index, xerr=spread, fmt="o", color=OBJECT["z"], markersize=3, elinewidth=0.8)

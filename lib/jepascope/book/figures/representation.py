@@ -51,7 +51,7 @@ def shapes(table: pd.DataFrame) -> Figure:
         panel.hlines(places - 0.12, rows["gaussian_low"], rows["gaussian_high"], color=NULL, linewidth=1.2)
         panel.scatter(rows["gaussian"], places - 0.12, c="white", edgecolors=NULL, s=18, label="its Gaussian cloud")
         panel.set_yticks(places, list(rows["representation"]))
-        panel.set(xlabel=title, xlim=(0, None))
+        panel.set(xlabel=title, xlim=(min(0.0, rows[["low", "gaussian_low"]].min(axis=None)), None))
     axes[1].legend(frameon=False, fontsize=7.5, loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=2)
     return figure
 
