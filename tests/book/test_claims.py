@@ -1,9 +1,10 @@
 """Claims: the verdict follows from interval, rule and null, and from nothing else."""
 
+import pandas as pd
 import pytest
 
-from jepascope.analysis.stats import Estimate
-from jepascope.book.claims import Claim, NotHere, heterogeneity, interval, plain
+from jepascope.analysis.stats import Estimate, NotComputable
+from jepascope.book.claims import Claim, NotHere, differing, heterogeneity, interval, plain
 
 
 def estimate(value: float, low: float, high: float) -> Estimate:
@@ -58,13 +59,29 @@ def test_an_estimate_is_written_with_its_interval() -> None:
 
 
 def test_heterogeneity_by_hand() -> None:
-    import pandas as pd
-
     rows = [
-        {"statement": "a", "value": value, "low": value - 1.96, "high": value + 1.96, "verdict": verdict}
+        {"id": "a", "statement": "a", "value": value, "low": value - 1.96, "high": value + 1.96, "verdict": verdict}
         for value, verdict in ((1.0, "holds"), (3.0, "does not hold"))
     ]
     summary = heterogeneity(pd.DataFrame(rows), level=0.95).iloc[0]
     assert summary["mean"] == 2.0
     assert summary["verdict"] == "differs"
     assert summary["sd / se"] == pytest.approx(2**0.5, rel=1e-4)
+
+
+def test_claims_that_hold_in_one_seed_only_are_told_apart_from_those_that_agree() -> None:
+    rows = [("a", 0, "holds"), ("a", 1, "does not hold"), ("b", 0, "holds"), ("b", 1, "holds")]
+    ledger = pd.DataFrame(rows, columns=["id", "seed", "verdict"]).assign(value=0.5)
+    assert list(differing(ledger)["id"]) == ["a", "a"]
+    with pytest.raises(NotComputable, match="same verdict in all seeds"):
+        differing(ledger[ledger["id"] == "b"])
+    missing = pd.DataFrame([("a", 2, "not computable here: few patients")], columns=["id", "seed", "verdict"])
+    with pytest.raises(NotComputable):
+        differing(pd.concat([ledger[ledger["id"] == "b"], missing.assign(id="b", value=float("nan"))]))
+
+
+def test_two_claims_of_the_same_words_stay_two_in_the_comparison_of_seeds() -> None:
+    rows = [(name, "X is so", seed, value) for name, value in (("a", 0.1), ("b", 0.9)) for seed in (0, 1)]
+    ledger = pd.DataFrame(rows, columns=["id", "statement", "seed", "value"])
+    ledger = ledger.assign(low=ledger["value"] - 0.05, high=ledger["value"] + 0.05, verdict="holds")
+    assert list(heterogeneity(ledger, 0.95)["mean"]) == pytest.approx([0.1, 0.9])

@@ -149,12 +149,12 @@ def heterogeneity(ledger: pd.DataFrame, level: float) -> pd.DataFrame:
     computed = ledger[ledger["value"].notna()]
     if computed.empty:
         raise NotComputable("no claim has a number")
-    for statement, seeds in computed.groupby("statement", sort=False):
+    for _, seeds in computed.groupby("id", sort=False):
         verdicts = set(seeds["verdict"])
         error = (seeds["high"] - seeds["low"]).mean() / (2 * norm.ppf((1 + level) / 2))
         rows.append(
             {
-                "claim": statement,
+                "claim": seeds["statement"].iloc[0],
                 "seeds": len(seeds),
                 "mean": seeds["value"].mean(),
                 "lowest": seeds["value"].min(),
@@ -164,3 +164,15 @@ def heterogeneity(ledger: pd.DataFrame, level: float) -> pd.DataFrame:
             }
         )
     return pd.DataFrame(rows)
+
+
+def differing(ledger: pd.DataFrame) -> pd.DataFrame:
+    """The rows of claims that hold in one seed and not in another: what a single run would have got wrong.
+
+    Raises NotComputable when all seeds agree about every claim that has a number.
+    """
+    computed = ledger[ledger["value"].notna()]
+    apart = computed.groupby("id")["verdict"].transform("nunique") > 1
+    if not apart.any():
+        raise NotComputable("every claim has the same verdict in all seeds")
+    return computed[apart]

@@ -8,7 +8,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from scipy.stats import norm
 
-from jepascope.book.figures.style import DYNAMICS, NULL, OBJECT, TRUTH, mark_null, panels
+from jepascope.book.figures.style import DYNAMICS, EMPTY, NULL, OBJECT, TRUTH, mark_null, panels
 
 SPACES = {"state": ("the planted state", TRUTH), "ẑ": ("ẑ", OBJECT["ẑ"])}
 TRIALS = {"echoes": "told which echoes are due", "placebo": "told another patient's", "rules": "told the driven rules"}
@@ -71,9 +71,11 @@ def foreseen_by_concept(table: pd.DataFrame) -> Figure:
 def error_by_axis(axes: pd.DataFrame) -> Figure:
     """Squared error along the principal axes of z, over the variance there: irreducible below, reducible on top.
 
-    axes: columns axis, irreducible, reducible, variance.
+    axes: columns axis, irreducible, reducible, variance. An axis without variance has no share, and is left out: the
+    encoder's last layer norm keeps z in a hyperplane.
     """
     figure, (panel,) = panels(height=2.6)
+    axes = axes[axes["variance"] > EMPTY * axes["variance"].max()]
     irreducible, reducible = (axes[name] / axes["variance"] for name in ("irreducible", "reducible"))
     panel.bar(axes["axis"], irreducible, 0.9, color=NULL, label="irreducible: the state doesn't tell")
     panel.bar(

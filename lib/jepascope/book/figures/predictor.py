@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from jepascope.book.figures.style import NULL, OBJECT, mark_null, panels
+from jepascope.book.figures.style import EMPTY, NULL, OBJECT, mark_null, panels
 
 # Predictors that are no object of the JEPA; persistence is a z, and has z's colour.
 INK = {
@@ -24,8 +24,6 @@ READERS = {
     "ẑ, own probe": "ẑ of another patient",
     "persistence": "persistence",
 }
-# An axis with less than this share of the largest variance is empty: its skill is a ratio of roundings.
-EMPTY = 1e-3
 
 
 def likeness_bars(table: pd.DataFrame) -> Figure:

@@ -22,6 +22,8 @@ OBJECT = {
 TRUTH = "#CC79A7"
 DYNAMICS = ("chronic", "drift", "cyclic", "episodic", "driven", "long_memory", "shock")  # from lasting to sudden
 NULL = "#B0B0B0"
+# A principal axis with less than this share of the largest variance is empty: its skill is a ratio of roundings.
+EMPTY = 1e-3
 
 
 def panels(rows: int = 1, columns: int = 1, width: float = 7.2, height: float = 2.9) -> tuple[Figure, Sequence[Axes]]:
