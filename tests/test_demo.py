@@ -11,6 +11,8 @@ from jepascope.store import read_json
 from tests.conftest import CLAIMS, copy_project, jepascope
 
 pytestmark = pytest.mark.demo
+# Claims about the seventy training patients, who are enough to be searched and voted on.
+ABOUT_TRAINING = {"clusters_come_back", "noise_keeps_none", "returns_more_than_twin"}
 
 
 @pytest.fixture(scope="module")
@@ -37,7 +39,7 @@ def test_a_claim_that_too_few_patients_carry_is_not_computed_and_the_page_says_w
         claims = read_json(folder / chapter / "results.json")["claims"]
         assert claims
         told = {claim["id"] for claim in claims if not claim["verdict"].startswith("not computable here: ")}
-        assert (chapter, told) == (chapter, set())
+        assert (chapter, told - ABOUT_TRAINING) == (chapter, set())
     page = (demo_project / "0" / "05_z_characterisation" / "executed.ipynb").read_text()
     assert "Figure probe groups: not computable here: " in page
     page = (demo_project / "0" / "04b_prediction" / "executed.ipynb").read_text()
