@@ -14,6 +14,7 @@ from jepascope.analysis.stats import (
     Null,
     auroc,
     auroc_difference,
+    null_of,
     patient_bootstrap,
     permuted_rows,
     require_carriers,
@@ -70,7 +71,5 @@ def added_auroc(
         for part in (np.flatnonzero(train), np.flatnonzero(test)):
             moved[part] = columns[part][permuted_rows(patients[part], 1, rng)[0]]
         drawn[draw] = auroc(held_out(np.hstack([base, moved])), y[test]) - floor
-    low, high = np.quantile(drawn, [(1 - how.level) / 2, (1 + how.level) / 2])
-    p = (1 + np.count_nonzero(drawn >= gain.value)) / (1 + refits)
-    null = Null(float(drawn.mean()), float(low), float(high), float(p))
+    null = null_of(drawn, gain.value, how.level)
     return Added(patient_bootstrap(weighted_auroc(without, y[test]), *given), gain, null, int(y[test].sum()))

@@ -20,6 +20,7 @@ from jepascope.analysis.stats import (
     Null,
     bootstrap_chunks,
     interval,
+    null_of,
     patient_codes,
     weighted_auroc,
 )
@@ -58,8 +59,7 @@ class Aurocs(NamedTuple):
         if not np.isfinite(value):
             raise NotComputable(f"undefined on, or in too many draws of, these {self.n_patients} patients")
         estimate = Estimate(value, *interval(self.drawn[:, parts] @ w, self.level), self.n_rows, self.n_patients)
-        p = np.count_nonzero(moved >= moved[0]) / len(moved)
-        return estimate, Null(float(np.nanmean(moved[1:])), *interval(moved[1:], self.level), float(p))
+        return estimate, null_of(moved[1:], moved[0], self.level)
 
 
 def joint_aurocs(

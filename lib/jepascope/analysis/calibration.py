@@ -21,6 +21,7 @@ from jepascope.analysis.stats import (
     Null,
     WeightedStatistic,
     bootstrap_mean,
+    null_of,
     patient_codes,
 )
 
@@ -170,10 +171,7 @@ def calibrated_ece(
     for start in range(0, draws, chunk):
         drawn = rng.random((min(chunk, draws - start), len(labels))) < probabilities  # [chunk, N]
         values.append(np.abs((drawn - probabilities) @ member).sum(axis=1) / len(labels))
-    null = np.concatenate(values)
-    low, high = np.quantile(null, [(1 - level) / 2, (1 + level) / 2])
-    p = (1 + np.count_nonzero(null >= observed)) / (1 + draws)
-    return Null(float(null.mean()), float(low), float(high), float(p))
+    return null_of(np.concatenate(values), observed, level)
 
 
 def calibration_curve(

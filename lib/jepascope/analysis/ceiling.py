@@ -13,6 +13,7 @@ import pandas as pd
 
 from jepascope.analysis.joint import joint_bootstrap
 from jepascope.analysis.stats import (
+    NULL_COLUMNS,
     Estimate,
     Inference,
     Null,
@@ -28,7 +29,7 @@ from jepascope.analysis.stats import (
 
 CEILING = "true risk"
 KINDS = ("auroc", "share", "excess")
-COLUMNS = ("model", "kind", *Estimate._fields, "null", "null_low", "null_high", "p")
+COLUMNS = ("model", "kind", *Estimate._fields, *NULL_COLUMNS)
 
 
 class Contrast(NamedTuple):
@@ -70,10 +71,9 @@ def shares_of_ceiling(
     rows = []
     for model, p in made.items():
         null = permutation_null(_less(permuted_auroc(p, labels), best), moves, how.level)
-        nulls = dict(zip(COLUMNS[-4:], null, strict=True))
         for kind in KINDS:
             row = {"model": model, "kind": kind, **drawn.estimate(f"{kind} {model}")._asdict()}
-            rows.append(row | (nulls if kind == "excess" else {}))
+            rows.append(row | (null.columns() if kind == "excess" else {}))
     return pd.DataFrame(rows, columns=list(COLUMNS))
 
 

@@ -16,7 +16,7 @@ import numpy as np
 from scipy.linalg import cho_factor, cho_solve
 
 from jepascope.analysis.bca import bca_of_sums
-from jepascope.analysis.stats import Estimate, Inference, NotComputable, Null, grouped_folds, permuted_rows
+from jepascope.analysis.stats import Estimate, Inference, NotComputable, Null, grouped_folds, null_of, permuted_rows
 
 # Ridge on standardised inputs, in units of the number of rows: from hardly any to nothing but the mean.
 PENALTIES = (1e-2, 1e-1, 1.0, 1000.0)
@@ -229,9 +229,7 @@ def _null_of_moved(
     observed = share(np.arange(len(inside)), np.arange(len(outside)))
     moved = [permuted_rows(patients[at], refits, rng) for at in (inside, outside)]
     drawn = np.array([share(*rows) for rows in zip(*moved, strict=True)])
-    low, high = np.quantile(drawn, [(1 - how.level) / 2, (1 + how.level) / 2])
-    p = (1 + np.count_nonzero(drawn >= observed)) / (1 + refits)
-    return Null(float(drawn.mean()), float(low), float(high), float(p))
+    return null_of(drawn, observed, how.level)
 
 
 def blind_axes(parts: Parts, n: int) -> np.ndarray:

@@ -19,6 +19,7 @@ from jepascope.analysis.stats import (
     bootstrap_chunks,
     bootstrap_of_sums,
     interval,
+    null_of,
     patient_codes,
 )
 
@@ -164,5 +165,4 @@ def permuted_stability(
         order, r = rng.permutation(B), draw % len(first)
         values[draw] = np.mean(first[r][pairs] * second[r][order[pairs[0]], order[pairs[1]]]) / spread
     observed = np.mean([np.mean(a[pairs] * b[pairs]) for a, b in zip(first, second, strict=True)]) / spread
-    low, high = interval(values, level)
-    return Null(float(values.mean()), low, high, float((1 + np.count_nonzero(values >= observed)) / (1 + draws)))
+    return null_of(values, float(observed), level)

@@ -18,7 +18,7 @@ from jepascope.analysis.stats import (
     NotComputable,
     Null,
     bootstrap_of_sums,
-    interval,
+    null_of,
     patient_codes,
     patient_sums,
     permuted_rows,
@@ -180,7 +180,7 @@ def approach(
     a, n_a, b, n_b = np.split(patient_sums(columns, patients), 4, axis=1)  # [B, G] each
     signs = rng.integers(0, 2, (how.permutations, len(a))) * 2.0 - 1
     drawn = (signs @ a / n_a.sum(axis=0) - signs @ b / n_b.sum(axis=0)).mean(axis=1)  # [permutations]
-    p = (1 + np.count_nonzero(drawn >= estimate.value)) / (1 + len(drawn))
+    null = null_of(drawn, estimate.value, how.level)
     used = np.flatnonzero((before + never).any(axis=1))
     estimate = estimate._replace(n_rows=len(used), n_patients=len(np.unique(patients[used])))
-    return Approach(estimate, Null(float(drawn.mean()), *interval(drawn, how.level), float(p)), len(enough))
+    return Approach(estimate, null, len(enough))

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from jepascope.analysis.stats import Estimate, Inference, Null, bootstrap_of_sums, patient_codes
+from jepascope.analysis.stats import Estimate, Inference, Null, bootstrap_of_sums, null_of, patient_codes
 
 
 def leading_axis(e: np.ndarray) -> np.ndarray:
@@ -45,6 +45,4 @@ def flipped_share(
     for draw in range(how.permutations):
         signs = rng.integers(0, 2, (n_patients, e.shape[1]), dtype=np.int8) * 2.0 - 1
         drawn[draw] = np.sum(np.einsum("md,md->m", weighted, signs[codes]) ** 2) / total
-    low, high = np.quantile(drawn, [(1 - how.level) / 2, (1 + how.level) / 2])
-    p = (1 + np.count_nonzero(drawn >= observed)) / (1 + len(drawn))
-    return Null(float(drawn.mean()), float(low), float(high), float(p))
+    return null_of(drawn, float(observed), how.level)

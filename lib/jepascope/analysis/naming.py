@@ -12,7 +12,7 @@ from typing import NamedTuple
 import numpy as np
 
 from jepascope.analysis.enrichment import MIN_ODDS, Enrichment, odds_ratio
-from jepascope.analysis.stats import Estimate, Inference, NotComputable, Null, bootstrap_of_sums
+from jepascope.analysis.stats import Estimate, Inference, NotComputable, Null, bootstrap_of_sums, null_of
 
 
 class Names(NamedTuple):
@@ -61,7 +61,7 @@ def confirmed_by_chance(names: Names, how: Inference, rng: np.random.Generator) 
     """
     x, y = _named_parts(names)
     odds = odds_ratio(x.T @ y, x.sum(axis=0)[:, None], y.sum(axis=0), len(x))  # [features, names]
-    return _null(*_dealt(odds > MIN_ODDS, len(names.named), how, rng), how.level)
+    return null_of(*_dealt(odds > MIN_ODDS, len(names.named), how, rng), how.level)
 
 
 def name_fit(names: Names, how: Inference, rng: np.random.Generator) -> Estimate:
@@ -86,13 +86,13 @@ def fit_difference(ours: Names, theirs: Names, how: Inference, rng: np.random.Ge
 
 def fit_by_chance(names: Names, how: Inference, rng: np.random.Generator) -> Null:
     """`name_fit` when features bear one another's names. Raises NotComputable under two named features."""
-    return _null(*_dealt(_phi(names), len(names.named), how, rng), how.level)
+    return null_of(*_dealt(_phi(names), len(names.named), how, rng), how.level)
 
 
 def difference_by_chance(ours: Names, theirs: Names, how: Inference, rng: np.random.Generator) -> Null:
     """`fit_difference` when names are dealt anew in both. Raises NotComputable under two named features of either."""
     (first, observed), (second, beside) = (_dealt(_phi(n), len(n.named), how, rng) for n in (ours, theirs))
-    return _null(first - second, observed - beside, how.level)
+    return null_of(first - second, observed - beside, how.level)
 
 
 def _columns(names: Names) -> np.ndarray:
@@ -149,9 +149,3 @@ def _dealt(value: np.ndarray, features: int, how: Inference, rng: np.random.Gene
     F = len(value)
     deals = np.argsort(rng.random((how.permutations, F)), axis=1)  # [draws, F']
     return value[np.arange(F), deals].sum(axis=1) / features, float(np.trace(value) / features)
-
-
-def _null(values: np.ndarray, observed: float, level: float) -> Null:
-    low, high = np.quantile(values, [(1 - level) / 2, (1 + level) / 2])
-    p = (1 + np.count_nonzero(values >= observed)) / (1 + len(values))
-    return Null(float(values.mean()), float(low), float(high), float(p))

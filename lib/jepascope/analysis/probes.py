@@ -15,6 +15,7 @@ import pandas as pd
 from jepascope.analysis.aurocs import Aurocs, joint_aurocs
 from jepascope.analysis.logistic import choose_penalty, logistic_ridge
 from jepascope.analysis.stats import (
+    NULL_COLUMNS,
     Estimate,
     Inference,
     NotComputable,
@@ -33,7 +34,7 @@ from jepascope.analysis.stats import (
 # Ridge weights on standardised features, beside a log-loss summed over rows: from hardly any to dominant.
 PENALTIES = (1000.0, 30.0, 1.0)
 CONTROLS = 3
-RESULT_FIELDS = ("null", "null_low", "null_high", "p", "control", "selectivity", "positives", "penalty", "reason")
+RESULT_FIELDS = (*NULL_COLUMNS, "control", "selectivity", "positives", "penalty", "reason")
 
 
 class Probe(NamedTuple):
@@ -204,8 +205,8 @@ def _table(
                 records[-1]["reason"] = str(reason)
                 continue
             control, penalty = controls[name, q], fits[name, q].penalty
-            records[-1] |= {**estimate._asdict(), "null": null.value, "null_low": null.low, "null_high": null.high}
-            records[-1] |= {"p": null.p, "control": control, "selectivity": estimate.value - control}
+            records[-1] |= {**estimate._asdict(), **null.columns()}
+            records[-1] |= {"control": control, "selectivity": estimate.value - control}
             records[-1] |= {"positives": int(labels[:, q].sum()), "penalty": penalty}
     # All columns, also when no target could be computed.
     return pd.DataFrame(records).reindex(columns=["representation", "target", *Estimate._fields, *RESULT_FIELDS])

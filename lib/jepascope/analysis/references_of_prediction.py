@@ -11,7 +11,15 @@ from typing import NamedTuple
 import numpy as np
 
 from jepascope.analysis.prediction import squared_error
-from jepascope.analysis.stats import Estimate, Inference, NotComputable, Null, bootstrap_of_sums, interval, patient_sums
+from jepascope.analysis.stats import (
+    Estimate,
+    Inference,
+    NotComputable,
+    Null,
+    bootstrap_of_sums,
+    null_of,
+    patient_sums,
+)
 
 # Ridge weights beside an error summed over rows, X standardised: from hardly any to dominant at a few thousand rows.
 PENALTIES = (1.0, 10.0, 100.0, 1000.0, 10_000.0)
@@ -103,15 +111,13 @@ def exchange_null(
 ) -> Null:
     """`skill_difference` were the two as good: for each patient a coin says which prediction is called the first.
 
-    A whole patient at a time, as her errors hang together. p is one-sided (Phipson & Smyth 2010). Args as above.
+    A whole patient at a time, as her errors hang together. Args as above.
     """
     columns = np.stack([squared_error(z, other) for other in (*predictions, origin)], axis=1)
     sums = patient_sums(columns, patients, how.min_patients)  # [B, 3]
     gain, total = sums[:, 1] - sums[:, 0], sums[:, 2].sum()
     signs = rng.integers(0, 2, (how.permutations, len(sums))) * 2.0 - 1
-    values = signs @ gain / total
-    p = (1 + np.count_nonzero(values >= gain.sum() / total)) / (1 + how.permutations)
-    return Null(float(values.mean()), *interval(values, how.level), float(p))
+    return null_of(signs @ gain / total, float(gain.sum() / total), how.level)
 
 
 def shrinkage(

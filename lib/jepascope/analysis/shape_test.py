@@ -20,7 +20,7 @@ from jepascope.analysis.stats import (
     WeightedStatistic,
     auroc,
     auroc_difference,
-    interval,
+    null_of,
     patient_bootstrap,
     permuted_rows,
     require_carriers,
@@ -146,9 +146,9 @@ def shape_test(
         estimate(weighted_auroc(short, at)),
         estimate(weighted_auroc(long, at)),
         gain,
-        _null(idle, gain.value, how.level),
+        null_of(idle, gain.value, how.level),
         order,
-        _null(apart - apart.mean(), order.value, how.level),
+        null_of(apart - apart.mean(), order.value, how.level),
     )
 
 
@@ -175,11 +175,6 @@ def _above_mean(scores: np.ndarray, others: list[np.ndarray], labels: np.ndarray
     """AUROC of scores less the mean AUROC of the others, on the same draws."""
     mine, theirs = weighted_auroc(scores, labels), [weighted_auroc(other, labels) for other in others]
     return lambda weights: mine(weights) - np.mean([each(weights) for each in theirs], axis=0)
-
-
-def _null(drawn: np.ndarray, observed: float, level: float) -> Null:
-    p = (1 + np.count_nonzero(drawn >= observed)) / (1 + len(drawn))
-    return Null(float(drawn.mean()), *interval(drawn, level), float(p))
 
 
 def holds(estimate: Estimate, null: Null) -> bool:

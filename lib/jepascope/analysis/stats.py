@@ -11,14 +11,15 @@ from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
 import numpy as np
+import pandas as pd
 from scipy.stats import false_discovery_control, rankdata
 
 # Cells of one chunk of the [draws, N] weights: 8 MB stay in cache; larger chunks measured 3x slower.
 CHUNK_CELLS = 1_000_000
-# Patients of similar record length among whom labels are exchanged.
-STRATUM = 20
+STRATUM = 20  # patients of similar record length, among whom labels are exchanged
 # A statistic that is undefined in more draws than this has no honest interval.
 MAX_UNDEFINED = 0.05
+NULL_COLUMNS = ("null", "null_low", "null_high", "p")  # of a table that keeps a Null
 
 WeightedStatistic = Callable[[np.ndarray], np.ndarray]
 RowsStatistic = Callable[[np.ndarray], np.ndarray]
@@ -45,6 +46,15 @@ class Null(NamedTuple):
     low: float
     high: float
     p: float
+
+    def columns(self) -> dict[str, float]:
+        """Spell it out for a table's row, beside an estimate's columns."""
+        return dict(zip(NULL_COLUMNS, self, strict=True))
+
+    @classmethod
+    def of_columns(cls, row: pd.Series) -> Null:
+        """The null that a table's row spells out."""
+        return cls(*(row[name] for name in NULL_COLUMNS))
 
 
 class Inference(NamedTuple):
@@ -93,6 +103,15 @@ def interval(values: np.ndarray, level: float) -> tuple[float, float]:
         raise NotComputable(f"undefined in {len(values) - len(defined)} of {len(values)} draws of patients")
     low, high = np.quantile(defined, [(1 - level) / 2, (1 + level) / 2])
     return float(low), float(high)
+
+
+def null_of(values: np.ndarray, observed: float, level: float) -> Null:
+    """Sum up draws [draws] of a statistic when there is nothing to find, beside the one observed; large is a finding.
+
+    p = (1 + draws at least as large) / (1 + draws): never 0 (Phipson & Smyth 2010). Raises NotComputable as `interval`.
+    """
+    as_large = 1 + np.count_nonzero(values >= observed)
+    return Null(float(np.nanmean(values)), *interval(values, level), float(as_large / (1 + len(values))))
 
 
 class Drawn(NamedTuple):
@@ -281,16 +300,14 @@ def permutation_null(statistic: RowsStatistic, rows: np.ndarray, level: float = 
     """The null of a label-against-score statistic over given moves of labels between patients (`permuted_rows`).
 
     `statistic` maps row indices [draws, N] (use labels[rows]) to values [draws]; larger means more of a finding.
-    p = (1 + draws at least as large) / (1 + draws) (Phipson & Smyth 2010). Raises NotComputable if undefined.
+    Raises NotComputable if undefined.
     """
     observed = float(statistic(np.arange(rows.shape[1])[None])[0])
     if not np.isfinite(observed):
         raise NotComputable(f"undefined on these {rows.shape[1]} rows")
     chunk = max(1, CHUNK_CELLS // rows.shape[1])
     values = np.concatenate([statistic(rows[a : a + chunk]) for a in range(0, len(rows), chunk)])
-    low, high = interval(values, level)
-    p = (1 + np.count_nonzero(values >= observed)) / (1 + len(rows))
-    return Null(float(np.nanmean(values)), low, high, float(p))
+    return null_of(values, observed, level)
 
 
 def patient_permutation(

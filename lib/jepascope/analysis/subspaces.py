@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from jepascope.analysis.stats import Estimate, Inference, Null, bootstrap_chunks, interval, patient_codes
+from jepascope.analysis.stats import Estimate, Inference, Null, bootstrap_chunks, interval, null_of, patient_codes
 
 # Draws of patients whose covariances [draws, D, D] are held at a time.
 CHUNK_DRAWS = 250
@@ -94,8 +94,7 @@ def random_overlap(U: np.ndarray, observed: float, draws: int, level: float, rng
     values = np.empty(draws)
     for draw in range(draws):
         values[draw] = np.square(U.T @ np.linalg.qr(rng.normal(size=(D, k)))[0]).sum() / k
-    p = (1 + np.count_nonzero(values >= observed)) / (1 + draws)
-    return Null(float(values.mean()), *interval(values, level), float(p))
+    return null_of(values, observed, level)
 
 
 def procrustes(x: np.ndarray, y: np.ndarray) -> Turn:

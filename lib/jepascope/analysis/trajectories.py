@@ -18,7 +18,7 @@ from jepascope.analysis.stats import (
     NotComputable,
     Null,
     bootstrap_of_sums,
-    interval,
+    null_of,
     patient_codes,
 )
 
@@ -187,8 +187,7 @@ def order_excess(
     n_rows = int((found.k[walked.rows] + 1).sum())
     sums, counts = measured[1:].sum(axis=1).T  # [draws] each
     singly = sums / counts - sums.sum() / counts.sum()
-    p = (1 + np.count_nonzero(singly >= excess.value)) / (1 + draws)
-    null = Null(float(singly.mean()), *interval(singly, how.level), float(p))
+    null = null_of(singly, excess.value, how.level)
     return Excess(observed._replace(n_rows=n_rows), observed.value - excess.value, excess._replace(n_rows=n_rows), null)
 
 

@@ -9,11 +9,9 @@ import pandas as pd
 
 from jepascope.analysis.aurocs import Aurocs
 from jepascope.analysis.probes import probe_table
-from jepascope.analysis.stats import Estimate, Inference, NotComputable
+from jepascope.analysis.stats import NULL_COLUMNS, Estimate, Inference, NotComputable
 from jepascope.certify.planted import Truth
 from jepascope.objects import Objects
-
-NULL = ("null", "null_low", "null_high", "p")
 
 
 class ConceptProbes(NamedTuple):
@@ -82,7 +80,7 @@ def family_means(aurocs: Aurocs, spaces: list[str], dynamics: np.ndarray) -> pd.
         for s, space in enumerate(spaces):
             about = {"dynamics": family, "representation": space, "concepts": int(mine.sum())}
             records.append(about | _spelled(aurocs, aurocs.only(s, mine)))
-    columns = ["dynamics", "representation", "concepts", *Estimate._fields, *NULL, "reason"]
+    columns = ["dynamics", "representation", "concepts", *Estimate._fields, *NULL_COLUMNS, "reason"]
     return pd.DataFrame(records).reindex(columns=columns)
 
 
@@ -102,7 +100,7 @@ def training_gains(
             mine = computable & (dynamics == family)
             weights = aurocs.only(one, mine) - aurocs.only(other, mine)
             records.append({"dynamics": family, "name": name} | _spelled(aurocs, weights))
-    return pd.DataFrame(records).reindex(columns=["dynamics", "name", *Estimate._fields, *NULL, "reason"])
+    return pd.DataFrame(records).reindex(columns=["dynamics", "name", *Estimate._fields, *NULL_COLUMNS, "reason"])
 
 
 def _spelled(aurocs: Aurocs, weights: np.ndarray) -> dict[str, Any]:
@@ -110,4 +108,4 @@ def _spelled(aurocs: Aurocs, weights: np.ndarray) -> dict[str, Any]:
         estimate, null = aurocs.combined(weights)
     except NotComputable as reason:
         return {"value": np.nan, "reason": str(reason)}
-    return estimate._asdict() | dict(zip(NULL, null, strict=True)) | {"reason": ""}
+    return estimate._asdict() | null.columns() | {"reason": ""}

@@ -10,11 +10,13 @@ from scipy.optimize import linear_sum_assignment
 
 from jepascope.analysis.families import moved_correlations
 from jepascope.analysis.stats import (
+    NULL_COLUMNS,
     Estimate,
     Inference,
     NotComputable,
     bootstrap_counts,
     interval,
+    null_of,
     patient_sums,
     permuted_rows,
     require_carriers,
@@ -24,7 +26,6 @@ from jepascope.certify.planted import Truth
 # A feature stands for a concept above this correlation.
 RECOVERED = 0.7
 MEASURES = ("mean r", "MCC", "recall", "precision")
-NULL = ("null", "null_low", "null_high", "p")
 
 
 class Choice(NamedTuple):
@@ -187,8 +188,7 @@ def _method_tables(
 
     def spelled(values: np.ndarray, null: np.ndarray) -> dict[str, Any]:
         estimate = Estimate(float(values[0]), *interval(values[1:], how.level), n_rows, n_patients)
-        p = np.count_nonzero(null >= null[0]) / len(null)
-        return estimate._asdict() | dict(zip(NULL, (null[1:].mean(), *interval(null[1:], how.level), p), strict=True))
+        return estimate._asdict() | null_of(null[1:], float(null[0]), how.level).columns()
 
     names, rows, differences = list(choices), [], []
     for q, measure in enumerate(measured):
@@ -201,5 +201,5 @@ def _method_tables(
                 if a != m:
                     less = spelled(drawn[:, a, q] - drawn[:, m, q], moved[:, a, q] - moved[:, m, q])
                     differences.append({"reference": one, "method": name, "measure": measure} | less)
-    columns = ["reference", "method", "measure", *Estimate._fields, *NULL]
+    columns = ["reference", "method", "measure", *Estimate._fields, *NULL_COLUMNS]
     return pd.DataFrame(rows), pd.DataFrame(differences, columns=columns)

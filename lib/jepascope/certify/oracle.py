@@ -23,6 +23,7 @@ from jepascope.analysis.stats import (
     NotComputable,
     Null,
     bootstrap_of_sums,
+    null_of,
     patient_codes,
     permuted_rows,
     require_carriers,
@@ -212,13 +213,11 @@ def agree(
     columns = np.stack([off(estimated), size], axis=1)
     found = bca_of_sums(r2, columns, patients, how.bootstrap, how.level, rng, how.min_patients)
     moved = [1 - off(estimated[rows]).sum() / size.sum() for rows in permuted_rows(patients, how.permutations, rng)]
-    low, high = np.quantile(moved, [(1 - how.level) / 2, (1 + how.level) / 2])
-    p = (1 + np.count_nonzero(np.array(moved) >= found.value)) / (1 + len(moved))
     within = (futures - m[:, None]).reshape(-1, m.shape[1]).astype(float)
     noise = within.T @ within / (len(m) * (M - 1) * M)  # [D, D], what M futures add to the covariance of r
     truth = leading_axes(np.cov(r.T) - noise, axes)
     squared = [np.square(leading_axes(np.cov(x.T), axes) @ truth.T).sum() / axes for x in (estimated, e)]
-    null = Null(float(np.mean(moved)), float(low), float(high), float(p))
+    null = null_of(np.array(moved), found.value, how.level)
     return Agreement(found, null, float(squared[0]), float(squared[1]), axes / m.shape[1])
 
 

@@ -10,7 +10,7 @@ import pandas as pd
 
 from jepascope import params
 from jepascope.analysis.ceiling import CEILING, contrast, shares_of_ceiling, without_effect
-from jepascope.analysis.stats import Estimate, Inference, NotComputable, Null
+from jepascope.analysis.stats import NULL_COLUMNS, Estimate, Inference, NotComputable, Null
 from jepascope.certify.concepts import certify_arms
 from jepascope.certify.model import certify
 from jepascope.certify.planted import CERTAIN, Truth, TruthError, load_truth
@@ -22,7 +22,7 @@ from jepascope.store import read_json, read_table, write_json, write_table
 
 HEADLINE, TWIN = "JEPA (z, c)", "untrained (z, c)"
 BLAMERS = (HEADLINE, TWIN, "xgboost clinical")  # models asked whether they blame the confounder
-TRAP_COLUMNS = ["concept", "effect", "quantity", *Estimate._fields, "null", "null_low", "null_high", "p"]
+TRAP_COLUMNS = ["concept", "effect", "quantity", *Estimate._fields, *NULL_COLUMNS]
 OBJECT = {"z": "z", "z_hat": "ẑ", "e": "e", "twin z": "untrained z"}
 
 
@@ -204,4 +204,4 @@ def _estimate_and_null(row: pd.Series) -> tuple[Estimate, Null]:
     if np.isnan(row["value"]):
         raise NotComputable(row["reason"])
     estimate = Estimate(row["value"], row["low"], row["high"], int(row["n_rows"]), int(row["n_patients"]))
-    return estimate, Null(row["null"], row["null_low"], row["null_high"], row["p"])
+    return estimate, Null.of_columns(row)

@@ -26,7 +26,7 @@ from jepascope.analysis.sae.votes import (
     safe_bar,
     voting_round,
 )
-from jepascope.analysis.stats import Estimate, Inference, NotComputable, Null
+from jepascope.analysis.stats import Estimate, Inference, NotComputable, null_of
 from jepascope.objects import load_objects
 from jepascope.pipeline.readings import Reading
 from jepascope.store import read_json, read_table, read_tensors, write_json, write_table, write_tensors
@@ -191,14 +191,14 @@ def returning_of_kept(folder: Path, level: float) -> Reading:
         raise NotComputable("no feature is kept by the vote")
     of_twin = None if twin["kept"].isna().any() else _over_draws(twin["kept"].to_numpy(), level, *counted)
     kept = z["kept"].to_numpy()
-    return Reading(_over_draws(kept, level, *counted), _null(noise, float(kept.mean()), level), of_twin)
+    return Reading(_over_draws(kept, level, *counted), null_of(noise, float(kept.mean()), level), of_twin)
 
 
 def returning_over_twin(folder: Path, level: float) -> Reading:
     """The same share of all living features, z's less the untrained twin's, draw by draw; the null has noise for z."""
     z, twin, noise, counted = _returned(folder)
     gain = z["all"].to_numpy() - twin["all"].to_numpy()
-    null = _null(noise - twin["all"].mean(), float(gain.mean()), level)
+    null = null_of(noise - twin["all"].mean(), float(gain.mean()), level)
     return Reading(_over_draws(gain, level, *counted, least=-1.0), null)
 
 
@@ -206,12 +206,6 @@ def _over_draws(values: np.ndarray, level: float, n_rows: int, n_patients: int, 
     reach = student.ppf((1 + level) / 2, len(values) - 1) * values.std(ddof=1)
     value = float(values.mean())
     return Estimate(value, max(least, value - reach), min(1.0, value + reach), n_rows, n_patients)
-
-
-def _null(values: np.ndarray, observed: float, level: float) -> Null:
-    low, high = np.quantile(values, [(1 - level) / 2, (1 + level) / 2])
-    p = (1 + np.count_nonzero(values >= observed)) / (1 + len(values))
-    return Null(float(values.mean()), float(low), float(high), float(p))
 
 
 class Licence(NamedTuple):

@@ -10,7 +10,7 @@ import pandas as pd
 
 from jepascope import params
 from jepascope.analysis.added_value import Added, added_auroc
-from jepascope.analysis.stats import Estimate, Inference, NotComputable, Null
+from jepascope.analysis.stats import NULL_COLUMNS, Estimate, Inference, NotComputable, Null
 from jepascope.cohort.features import structure
 from jepascope.objects import load_objects
 from jepascope.pipeline.error import MODELS, load_parts, load_rows
@@ -63,7 +63,7 @@ def norms_against_outcomes(
                     records.append({**told, "reason": str(reason)})
                 else:
                     records.append({**told, **_record(added), "reason": ""})
-    columns_of = ["base", *Estimate._fields, "null", "null_low", "null_high", "p", "positives", "reason"]
+    columns_of = ["base", *Estimate._fields, *NULL_COLUMNS, "positives", "reason"]
     table = pd.DataFrame(records).reindex(columns=["model", "outcome", "measure", *columns_of])
     write_table(folder / "table.parquet", table)
 
@@ -78,8 +78,7 @@ def base_of(index: pd.DataFrame, at: np.ndarray, z: np.ndarray) -> np.ndarray:
 
 
 def _record(added: Added) -> dict[str, float]:
-    null = dict(zip(("null", "null_low", "null_high", "p"), added.null, strict=True))
-    return {"base": added.base.value, **added.gain._asdict(), **null, "positives": added.positives}
+    return {"base": added.base.value, **added.gain._asdict(), **added.null.columns(), "positives": added.positives}
 
 
 class Gain(NamedTuple):
@@ -99,7 +98,7 @@ def load_gain(folder: Path, model: str, outcome: str = "label_30d_per_enc", meas
     if row["reason"]:
         raise NotComputable(row["reason"])
     estimate = Estimate(row["value"], row["low"], row["high"], int(row["n_rows"]), int(row["n_patients"]))
-    return Gain(estimate, Null(row["null"], row["null_low"], row["null_high"], row["p"]))
+    return Gain(estimate, Null.of_columns(row))
 
 
 def load_gains(folder: Path) -> pd.DataFrame:

@@ -124,7 +124,7 @@ def advantage(folder: Path, method: str) -> Reading:
         raise NotComputable(_reason(folder))
     row = table.loc[(CONSENSUS, method)]
     twin = None if method == TWIN else _estimate(table.loc[(TWIN, method)])
-    return Reading(_estimate(row), Null(row["null"], row["null_low"], row["null_high"], row["p"]), twin)
+    return Reading(_estimate(row), Null.of_columns(row), twin)
 
 
 def mean_r(folder: Path, method: str) -> Estimate:

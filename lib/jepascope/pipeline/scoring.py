@@ -18,11 +18,12 @@ from jepascope.analysis.calibration import weighted_brier_skill
 from jepascope.analysis.discrimination import weighted_auprc
 from jepascope.analysis.joint import Joint, joint_bootstrap
 from jepascope.analysis.stats import (
+    NULL_COLUMNS,
     Estimate,
     Inference,
     NotComputable,
     Null,
-    interval,
+    null_of,
     permuted_auroc,
     permuted_rows,
     require_carriers,
@@ -76,9 +77,9 @@ CLAIMED: dict[str, tuple[str, str, str | None, str | None]] = {
     "beats_best_simple": (READMISSION, JEPA_ON_FLOOR, BEST, TWIN_ON_FLOOR),
     "escalation_beyond_acuity": ("label_escalation_per_enc", JEPA, "acuity", TWIN),
 }
-SCORE_COLUMNS = ["task", "model", "metric", *Estimate._fields, "positives", "null", "null_low", "null_high", "p",
+SCORE_COLUMNS = ["task", "model", "metric", *Estimate._fields, "positives", *NULL_COLUMNS,
                  "reason"]  # fmt: skip
-PAIR_COLUMNS = ["task", "ours", "theirs", "named", *Estimate._fields, "null", "null_low", "null_high", "p",
+PAIR_COLUMNS = ["task", "ours", "theirs", "named", *Estimate._fields, *NULL_COLUMNS,
                 "reason"]  # fmt: skip
 
 
@@ -211,7 +212,7 @@ def _reading(table: pd.DataFrame, ours: tuple[str, ...], untrained: tuple[str, .
     if ours not in table.index:
         raise NotComputable(f"no model predicts {ours[0]} here")
     row = table.loc[ours]
-    null = Null(row["null"], row["null_low"], row["null_high"], row["p"])
+    null = Null.of_columns(row)
     twin = None if untrained is None or untrained not in table.index else table.loc[untrained]
     return Reading(_told(row), null, None if twin is None or twin["reason"] else _told(twin))
 
@@ -310,8 +311,4 @@ def _estimate(found: Joint, name: str) -> dict[str, Any]:
 
 
 def _null(found: Joint, name: str, moved: np.ndarray, level: float) -> dict[str, float]:
-    """The null's mean and interval, and one-sided p of what was found (Phipson & Smyth 2010)."""
-    low, high = interval(moved, level)
-    observed = found.value[found.names.index(name)]
-    p = (1 + np.count_nonzero(moved >= observed)) / (1 + len(moved))
-    return {"null": float(np.mean(moved)), "null_low": low, "null_high": high, "p": float(p)}
+    return null_of(moved, float(found.value[found.names.index(name)]), level).columns()

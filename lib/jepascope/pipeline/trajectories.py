@@ -297,4 +297,4 @@ def _shape(x: np.ndarray, c: np.ndarray, index: pd.DataFrame, outcome: str, how:
 def _null_row(found: ShapeTest, what: str) -> dict[str, float]:
     """The null of a gain, under the names of the other tables; none for the AUROC of a single model."""
     null = getattr(found, f"{what}_null", None)
-    return {} if null is None else {"null": null.value, "null_low": null.low, "null_high": null.high, "p": null.p}
+    return {} if null is None else null.columns()
