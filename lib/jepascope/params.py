@@ -187,7 +187,6 @@ class Sae(Section):
     epochs: Positive = 20
     batch_rows: Positive = Field(256, description="small: a hospital's encounters make few steps an epoch")
     learning_rate: float = Field(4e-3, gt=0, le=1)
-    seeds: Positive = Field(2, description="fits, to see which features come back")
     voters: int = Field(5, ge=2, description="independent fits that vote on features, on each half of the patients")
     keep: Share = Field(0.6, description="share of the other fits in which a kept feature comes back")
     device: Literal["cpu", "cuda"] = "cpu"

@@ -77,20 +77,8 @@ def test_the_line_tells_perfect_extreme_and_shifted_probabilities():
     ):
         line = at_one(calibration.weighted_recalibration(p, labels), 40_000)
         assert line == pytest.approx((intercept, slope), abs=0.06)
-        back = calibration.recalibrated(p, calibration.Recalibration(*line))
-        again = calibration.fit_recalibration(back, labels)
-        assert again == pytest.approx((0, 1), abs=1e-6)
     large = at_one(calibration.weighted_calibration_in_the_large(risk, labels), 40_000)
     assert large == pytest.approx(0, abs=0.005)
-
-
-def test_recalibration_is_fitted_on_its_rows_and_nothing_else():
-    _, risk, labels = planted(1000)
-    line = calibration.fit_recalibration(expit(2 * logit(risk[:500])), labels[:500])
-    assert line.slope == pytest.approx(0.5, abs=0.12)
-    moved = calibration.recalibrated(np.array([0.0, 0.2, 0.9, 1.0]), line)
-    assert (np.diff(moved) > 0).all()
-    assert calibration.recalibrated(np.array([0.2, 0.9]), calibration.Recalibration(0, 1)) == pytest.approx([0.2, 0.9])
 
 
 def test_ece_by_hand_and_near_nought_for_the_true_risk():
@@ -154,8 +142,6 @@ ROUNDED = 0.3 + 1e-12 * np.random.default_rng(0).random(40)
 def test_without_a_line_there_is_no_number(p):
     labels = (np.arange(40) % 2).astype(float)
     assert np.isnan(calibration.weighted_recalibration(p, labels)(np.ones((3, 40)))).all()
-    with pytest.raises(NotComputable, match="no recalibration line through these 40 rows"):
-        calibration.fit_recalibration(p, labels)
 
 
 def test_one_class_is_refused():

@@ -7,7 +7,7 @@ import pytest
 from sklearn.metrics import average_precision_score
 
 from jepascope.analysis import discrimination
-from jepascope.analysis.stats import NotComputable, auroc_difference, patient_bootstrap, weighted_auroc
+from jepascope.analysis.stats import NotComputable
 
 
 def tied(seed=0, N=500):
@@ -70,17 +70,6 @@ def test_a_draw_without_positives_is_undefined_and_not_nought():
         values = values.reshape(2, -1)[:, 0]
         assert np.isnan(values[0])
         assert np.isfinite(values[1])
-
-
-def test_the_difference_of_two_statistics_is_that_of_the_library():
-    rng, scores, labels = tied()
-    others, patients = rng.normal(size=500), np.arange(500) // 5
-    ours = discrimination.weighted_difference(weighted_auroc(scores, labels), weighted_auroc(others, labels))
-    first, second = (
-        patient_bootstrap(f, patients, 100, 0.9, np.random.default_rng(1))
-        for f in (ours, auroc_difference(scores, others, labels))
-    )
-    assert first == pytest.approx(second)
 
 
 def test_one_class_or_an_impossible_share_is_refused():

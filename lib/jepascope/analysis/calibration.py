@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
-from scipy.special import expit, logit
+from scipy.special import logit
 
 from jepascope.analysis.discrimination import require_both
 from jepascope.analysis.joint import JointStatistic
@@ -122,22 +122,6 @@ def _logistic_lines(u: np.ndarray, y: np.ndarray, weights: np.ndarray, start: np
             if not (size >= TOLERANCE).any():
                 break
     return np.where((size < TOLERANCE)[:, None], beta, np.nan)
-
-
-def fit_recalibration(probabilities: np.ndarray, labels: np.ndarray) -> Recalibration:
-    """The recalibration line of some rows [N]: to be fitted on validation patients, never on those it is judged on.
-
-    Raises NotComputable if the label is constant or the line is undefined.
-    """
-    fitted = weighted_recalibration(probabilities, labels)(np.ones((1, len(labels))))[0]
-    if not np.isfinite(fitted).all():
-        raise NotComputable(f"no recalibration line through these {len(labels)} rows")
-    return Recalibration(*map(float, fitted))
-
-
-def recalibrated(probabilities: np.ndarray, line: Recalibration) -> np.ndarray:
-    """Probabilities [N] moved by a recalibration line; ranks stay as they are if its slope is positive."""
-    return expit(line.intercept + line.slope * logit(np.clip(probabilities, CLIP, 1 - CLIP)))
 
 
 def weighted_ece(probabilities: np.ndarray, labels: np.ndarray, bins: int = BINS) -> WeightedStatistic:

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 
 from jepascope.analysis.joint import JointStatistic, joint_bootstrap
-from jepascope.analysis.stats import Inference, NotComputable, require_carriers
+from jepascope.analysis.stats import Inference, require_carriers
 
 # Nobody who would act at 1 % or at 50 % acts on the same question; beyond lies nothing that a ward decides by.
 THRESHOLDS = tuple(t / 100 for t in (1, 2, 3, 5, 7, 10, 12, 15, 17, 20, 25, 30, 35, 40, 45, 50))
@@ -63,14 +63,3 @@ def decision_curve(
         **dict(zip(("advantage", "advantage_low", "advantage_high"), estimates[H:].T, strict=True)),
     }
     return pd.DataFrame(columns)
-
-
-def useful_thresholds(curve: pd.DataFrame) -> tuple[float, float]:
-    """The lowest and highest threshold at which the advantage's interval is above 0, of a `decision_curve`.
-
-    Raises NotComputable if there is none: the model is then not shown to be worth acting on.
-    """
-    useful = curve.loc[curve["advantage_low"] > 0, "threshold"]
-    if useful.empty:
-        raise NotComputable("at no threshold is acting on the model shown to beat treating all and treating none")
-    return float(useful.min()), float(useful.max())

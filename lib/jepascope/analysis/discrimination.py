@@ -73,11 +73,6 @@ def weighted_flagged(scores: np.ndarray, labels: np.ndarray, share: float) -> Jo
     return statistic
 
 
-def weighted_difference(ours: WeightedStatistic, theirs: WeightedStatistic) -> WeightedStatistic:
-    """Ours minus theirs on the same draws, of any two statistics: paired, as both see the same patients."""
-    return lambda weights: ours(weights) - theirs(weights)
-
-
 def require_both(labels: np.ndarray) -> None:
     """Refuse labels [N] of one class: NotComputable says how many of each there are."""
     positive = int(np.count_nonzero(labels))

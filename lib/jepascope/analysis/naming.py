@@ -84,11 +84,6 @@ def fit_difference(ours: Names, theirs: Names, how: Inference, rng: np.random.Ge
     return _bootstrap(ours.patients, np.concatenate([first, second], axis=1), difference, how, rng)
 
 
-def fit_by_chance(names: Names, how: Inference, rng: np.random.Generator) -> Null:
-    """`name_fit` when features bear one another's names. Raises NotComputable under two named features."""
-    return null_of(*_dealt(_phi(names), len(names.named), how, rng), how.level)
-
-
 def difference_by_chance(ours: Names, theirs: Names, how: Inference, rng: np.random.Generator) -> Null:
     """`fit_difference` when names are dealt anew in both. Raises NotComputable under two named features of either."""
     (first, observed), (second, beside) = (_dealt(_phi(n), len(n.named), how, rng) for n in (ours, theirs))

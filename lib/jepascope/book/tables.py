@@ -134,15 +134,6 @@ def split_table(index: pd.DataFrame, split: str = "split") -> pd.DataFrame:
     return count_table(known.reset_index())
 
 
-def probes_of(table: pd.DataFrame, representation: str) -> pd.DataFrame:
-    """The probes on one representation, best first within each family."""
-    rows = table[table["representation"] == representation]
-    rows = rows.sort_values(["family", "value"], ascending=False).rename(columns={"value": "AUROC"})
-    counts = {"with it": rows["positives"].astype(int), "patients": rows["n_patients"].astype(int)}
-    table = rows[["family", "target", "AUROC", "low", "high", "null", "selectivity"]].assign(**counts)
-    return table.assign(target=table["target"].str.replace("_", " "))
-
-
 def not_computed(table: pd.DataFrame) -> str:
     """Name the probes that the data can't support; the reasons stand in the stored table."""
     return ", ".join(table.loc[table["value"].isna(), "target"].drop_duplicates()) or "none"

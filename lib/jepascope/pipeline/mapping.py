@@ -86,8 +86,7 @@ def find_clusters(
     found += [("UMAP", name, _once(x, patients, map_)) for name, x in places]
     _save_searches(folder, found, patients, how, seed)
     xy = lay_out(axes[0][1], graph, 2, seed)
-    labels = {"z": found[0][2].clusters.labels, "umap": found[len(searched)][2].clusters.labels}
-    write_tensors(folder / "map.safetensors", {"rows": rows, "xy": xy, **labels})
+    write_tensors(folder / "map.safetensors", {"rows": rows, "xy": xy, "z": found[0][2].clusters.labels})
 
 
 def _five(x: np.ndarray, map_: params.Map, seed: int) -> np.ndarray:

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from jepascope import params
-from jepascope.analysis.aurocs import Aurocs, joint_aurocs
+from jepascope.analysis.aurocs import joint_aurocs
 from jepascope.analysis.codes import principal_codes
 from jepascope.analysis.probe_kinds import (
     OnlineCode,
@@ -19,7 +19,7 @@ from jepascope.analysis.probe_kinds import (
     share_saved,
 )
 from jepascope.analysis.probes import probe_table
-from jepascope.analysis.stats import Estimate, Inference, NotComputable, permuted_rows, require_carriers
+from jepascope.analysis.stats import Inference, NotComputable, permuted_rows, require_carriers
 from jepascope.cohort import encounters as cohort_encounters
 from jepascope.cohort.concepts import nuisances, psychiatric_groups
 from jepascope.cohort.features import bag_of_codes
@@ -163,15 +163,11 @@ def _by_means(
     how, rng = Inference(**statistics.model_dump()), np.random.default_rng(seed)
     found = joint_aurocs(scores, labels, arrays["patients"], permuted_rows(arrays["patients"], 1, rng), how, rng)
     records = [
-        (name, target, *_alone(found, s, q)[:3]) for s, name in enumerate(spaces) for q, target in enumerate(computed)
+        (name, target, *found.combined(found.only(s, [q]))[0][:3])
+        for s, name in enumerate(spaces)
+        for q, target in enumerate(computed)
     ]
     return pd.DataFrame(records, columns=columns)
-
-
-def _alone(found: Aurocs, s: int, q: int) -> Estimate:
-    one = np.zeros(found.value.shape)
-    one[s, q] = 1
-    return found.combined(one)[0]
 
 
 def send_labels(folder: Path, trained: Path, twin: Path, codes: Path, statistics: params.Statistics, seed: int) -> None:

@@ -3,7 +3,7 @@
 from jepascope.analysis.sae.dictionary import Codes, Dictionary, Settings, decode, densify
 from jepascope.analysis.sae.encoding import encode
 from jepascope.analysis.sae.labels import BestFeatures, best_features, most_correlated
-from jepascope.analysis.sae.matching import Agreement, agreement, gaussian_like, seed_agreement
+from jepascope.analysis.sae.matching import Agreement, agreement, gaussian_like
 from jepascope.analysis.sae.metrics import MIN_REACH, Quality, patients_reached, quality
 from jepascope.analysis.sae.training import Hold, fit, fit_many
 
@@ -27,5 +27,4 @@ __all__ = [
     "most_correlated",
     "patients_reached",
     "quality",
-    "seed_agreement",
 ]

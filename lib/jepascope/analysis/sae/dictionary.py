@@ -24,7 +24,6 @@ class Settings(NamedTuple):
     epochs: int = 20
     batch_rows: int = 256
     learning_rate: float = 4e-3
-    seeds: int = 2
     voters: int = 5
     keep: float = 0.6
     device: str = "cpu"

@@ -2,15 +2,10 @@
 
 from __future__ import annotations
 
-import itertools
 from typing import NamedTuple
 
 import numpy as np
 from scipy.optimize import linear_sum_assignment
-
-from jepascope.analysis.sae.dictionary import Settings, densify
-from jepascope.analysis.sae.encoding import encode
-from jepascope.analysis.sae.training import fit_many
 
 # Two features are the same direction above this cosine.
 SAME = 0.7
@@ -54,18 +49,6 @@ def agreement(W_dec: np.ndarray, other: np.ndarray, same: float = SAME) -> Agree
     smaller, larger = sorted((W_dec, other), key=len)
     cosines = matched_cosines(smaller, larger)
     return Agreement(int((cosines > same).sum()), len(cosines), cosines)
-
-
-def living_atoms(x: np.ndarray, settings: Settings, seeds: list[int]) -> list[np.ndarray]:
-    """Decoder rows of a fit to x [N, D] per seed, those that are on somewhere in x."""
-    fits = fit_many(x, settings, seeds)
-    return [d.W_dec[(densify(encode(d, x)) > 0).any(axis=0)] for d in fits]
-
-
-def seed_agreement(x: np.ndarray, settings: Settings, seed: int) -> list[Agreement]:
-    """Agreement of every pair of `settings.seeds` fits to x [N, D], on the features alive in x."""
-    decoders = living_atoms(x, settings, [seed + s for s in range(settings.seeds)])
-    return [agreement(a, b) for a, b in itertools.combinations(decoders, 2)]
 
 
 def gaussian_like(x: np.ndarray, rng: np.random.Generator) -> np.ndarray:
