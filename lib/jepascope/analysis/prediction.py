@@ -34,10 +34,16 @@ def squared_error(x: np.ndarray, y: np.ndarray) -> np.ndarray:
     return np.square(np.asarray(x, float) - y).sum(axis=1)
 
 
-def _skill(
-    error: np.ndarray, reference: np.ndarray, patients: np.ndarray, how: Inference, rng: np.random.Generator
+def skill(
+    z: np.ndarray,
+    predicted: np.ndarray,
+    origin: np.ndarray,
+    patients: np.ndarray,
+    how: Inference,
+    rng: np.random.Generator,
 ) -> Estimate:
-    columns = np.stack([error, reference], axis=1)  # [M, 2]
+    """1 − Σ‖z − predicted‖² / Σ‖z − origin‖²: [M, D] each, origin [D] or [M, D]. NotComputable under `min_patients`."""
+    columns = np.stack([squared_error(z, predicted), squared_error(z, origin)], axis=1)
     return bootstrap_of_sums(
         lambda s: 1 - s[:, 0] / s[:, 1], columns, patients, how.bootstrap, how.level, rng, how.min_patients
     )
@@ -49,9 +55,8 @@ def prediction_skill(made: Predictions, how: Inference, rng: np.random.Generator
     μ comes from training patients: R² around the test mean would grant ẑ a free fit. Persistence is a reference because
     chronic patients repeat themselves, and copying scores well. Raises NotComputable under `how.min_patients`.
     """
-    error = squared_error(made.z, made.z_hat)
-    references = (squared_error(made.z, made.mean), squared_error(made.z, made.z_previous))
-    return PredictionSkill(*(_skill(error, reference, made.patients, how, rng) for reference in references))
+    references = (made.mean, made.z_previous)
+    return PredictionSkill(*(skill(made.z, made.z_hat, origin, made.patients, how, rng) for origin in references))
 
 
 def of_another_patient(made: Predictions, rng: np.random.Generator) -> Predictions:

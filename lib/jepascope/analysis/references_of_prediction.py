@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from jepascope.analysis.prediction import squared_error
+from jepascope.analysis.prediction import skill, squared_error
 from jepascope.analysis.stats import (
     Estimate,
     Inference,
@@ -66,21 +66,6 @@ def ridge_predictions(
         if error < least:
             best, least, chosen = W, error, penalty
     return Ridge((standard @ best + origin).astype(np.float32), chosen)
-
-
-def skill(
-    z: np.ndarray,
-    predicted: np.ndarray,
-    origin: np.ndarray,
-    patients: np.ndarray,
-    how: Inference,
-    rng: np.random.Generator,
-) -> Estimate:
-    """1 − Σ‖z − predicted‖² / Σ‖z − origin‖²: [M, D] each, origin [D] or [M, D]. NotComputable under `min_patients`."""
-    columns = np.stack([squared_error(z, predicted), squared_error(z, origin)], axis=1)
-    return bootstrap_of_sums(
-        lambda s: 1 - s[:, 0] / s[:, 1], columns, patients, how.bootstrap, how.level, rng, how.min_patients
-    )
 
 
 def skill_difference(

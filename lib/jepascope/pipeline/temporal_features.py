@@ -9,7 +9,8 @@ import pandas as pd
 
 from jepascope import params
 from jepascope.analysis.geometry import mean_so_far
-from jepascope.analysis.references_of_prediction import ridge_predictions, skill
+from jepascope.analysis.prediction import skill
+from jepascope.analysis.references_of_prediction import ridge_predictions
 from jepascope.analysis.sae import Settings, decode, densify, encode, fit, gaussian_like
 from jepascope.analysis.stats import Inference, permuted_rows
 from jepascope.objects import load_objects
