@@ -42,11 +42,16 @@ class Source(Section):
     data_end_year: int | None = Field(
         None, ge=2008, le=2100, description="last real year of the records; by default that of the release"
     )
+    treat_as: Literal["credentialed"] | None = Field(
+        None, description="hold open records to the rules of credentialed ones; never the other way round"
+    )
 
     @model_validator(mode="after")
     def _records_need_a_root(self) -> Source:
         if (self.kind == "synthetic") != (self.root is None):
             raise ValueError("source.root belongs to kinds 'mimic' and 'meds', and they need it")
+        if self.kind == "synthetic" and self.treat_as is not None:
+            raise ValueError("source.treat_as belongs to kinds 'mimic' and 'meds': the planted cohort is nobody's")
         if self.kind != "mimic" and self.release is not None:
             raise ValueError("source.release belongs to kind 'mimic': another source has no published row counts")
         return self

@@ -22,13 +22,10 @@ from jepascope.book.chapter import EXECUTED, RESULTS, is_current, run_folder
 from jepascope.book.notebooks import ChapterError, ChapterSource, book_folder, read_book
 from jepascope.book.run import only_one
 from jepascope.params import load_profile, project_root
-from jepascope.store import StoreError, atomic, read_json
+from jepascope.publish.tiers import BANNERS
+from jepascope.publish.tree import DISCLOSURE
+from jepascope.store import StoreError, atomic, read_json, write_json
 
-BANNERS = {
-    "synthetic": "Synthetic cohort with planted truth: not a clinical result.",
-    "demo": "MIMIC-IV demo, 100 patients: a smoke test, never evidence.",
-    "credentialed": "Credentialed MIMIC-IV: not for publication before a disclosure check.",
-}
 LABEL = re.compile(r"^\([\w-]+\)=\n", re.MULTILINE)
 
 
@@ -82,7 +79,10 @@ def _stage_chapter(stage: Path, profile: str, chapter: ChapterSource, seed: int 
         first.source = re.sub(r"^# (.*)$", rf"# \1, seed {seed}", first.source, count=1, flags=re.MULTILINE)
     with atomic(stage / f"{page_name(chapter, seed, reference)}.ipynb") as temporary:
         nbformat.write(notebook, temporary)
-    return read_json(folder / RESULTS)["tier"]
+    result = read_json(folder / RESULTS)
+    if result.get("disclosure"):
+        write_json(stage / DISCLOSURE / f"{page_name(chapter, seed, reference)}.json", result["disclosure"])
+    return result["tier"]
 
 
 def page_name(chapter: ChapterSource, seed: int | None, reference: bool) -> str:

@@ -31,6 +31,8 @@ from jepascope.book.notebooks import ChapterError, ChapterSource, read_book
 from jepascope.closure import code_fingerprint
 from jepascope.ledger import LEDGER, open_test, times_opened
 from jepascope.params import ParameterError, Profile, load_profile, project_root
+from jepascope.publish.disclosure import Disclosure, check_floors
+from jepascope.publish.guard import forbid_records
 from jepascope.steps import SIDECAR, commit, content, run_step
 from jepascope.store import StoreError, atomic, fingerprint, read_json, read_table, write_json
 
@@ -56,7 +58,9 @@ def open_chapter(name: str, namespace: Mapping[str, Any]) -> Chapter:
     if source.per_seed != (type(seed) is int and seed >= 0):
         raise ParameterError(f"{name}: seed must be a whole number >= 0 where the chapter declares it, got {seed!r}")
     injected = {key: value for key, value in given.items() if not (key in source.depends_on and value is None)}
-    return Chapter(source, load_profile(str(given.get("profile")), injected, seed), seed)
+    chapter = Chapter(source, load_profile(str(given.get("profile")), injected, seed), seed)
+    forbid_records(lambda: chapter.shown.strict)
+    return chapter
 
 
 def resolved_parameters(source: ChapterSource, profile: Profile) -> dict[str, Any]:
@@ -84,6 +88,7 @@ class Chapter:
         self._read: dict[str, str] = {}
         self._tiers: set[str] = set()
         self._code = code_fingerprint(source.code)  # as it is now; an edit from here on is for the next run
+        self.shown = Disclosure(self._tier, self._code, f"profile {params.profile}", params.statistics.min_patients)
         for mark in (RESULTS, EXECUTED, DONE):  # until it ends, this chapter is not done
             (self.folder / mark).unlink(missing_ok=True)
         shutil.rmtree(self.folder / "figures", ignore_errors=True)
@@ -128,6 +133,7 @@ class Chapter:
         To be called after the chapter's reads: what was read is a part of what is being evaluated.
         """
         index = read_table(encounters / "index.parquet")
+        self.shown.patients = index["subject_id"].nunique()
         test = index[index["split"] == "test"]
         parameters = resolved_parameters(self.source, self.params)
         how = {"parameters": parameters, "code": self._code, "read": dict(self._read)}
@@ -151,7 +157,7 @@ class Chapter:
         try:
             return function(*arguments, **named)
         except NotComputable as reason:
-            return NotHere(str(reason))
+            return NotHere(self.shown.words(str(reason)))
 
     def record(self, name: str, value: Any, form: str | None = None) -> None:
         """Say a number once: on the page, and in results.json.
@@ -161,6 +167,7 @@ class Chapter:
         """
         if name in self._values:
             raise ChapterError(f"{self.name}: {name!r} is recorded twice; a number is said once")
+        value = self.shown.value(name, value)
         if isinstance(value, float) and not math.isfinite(value):
             value = NotHere("too little data")
         self._values[name] = plain(value)
@@ -177,7 +184,7 @@ class Chapter:
         A chapter that runs once for all seeds names the `seed` that the claim is about. In the prose, `{glue:md}` with
         the id shows the claim's box (the first seed's), and `id_verdict` is the verdict alone.
         """
-        about = self.seed if seed is None else seed
+        about, claim = self.seed if seed is None else seed, self.shown.claim(claim)
         key = claim.id if about in (self.seed, self.seeds[0]) else f"{claim.id}_seed{about}"
         self.record(f"{key}_estimate", claim.estimate)
         self._claims.append(claim.entry(about))
@@ -195,11 +202,15 @@ class Chapter:
             display(Markdown(f"*Figure {name.replace('_', ' ')}: {missing}.*"))
             return
         figure = draw(*arguments)
+        if reason := self.shown.figure(figure):
+            display(Markdown(f"*Figure {name.replace('_', ' ')}: {reason}.*"))
+            return
         buffer = io.BytesIO()
         figure.savefig(buffer, format="png", dpi=144, bbox_inches="tight", metadata={"Software": None})
         with atomic(self.folder / "figures" / f"{name}.png") as temporary:
             temporary.write_bytes(buffer.getvalue())
         self._figures.append({"name": name, "caption": caption, "alt": alt})
+        self.shown.drawn(figure, buffer.getvalue(), caption)
         image = base64.b64encode(buffer.getvalue()).decode()
         display(HTML(pages.figure_block(name, image, caption, alt)))
 
@@ -208,11 +219,11 @@ class Chapter:
         if isinstance(table, NotHere):
             display(Markdown(f"*{caption} {table}.*"))
         else:
-            display(HTML(pages.table_block(table, caption)))
+            self.html(pages.table_block(table, caption))
 
     def html(self, block: str) -> None:
-        """Show a block of HTML that the library made."""
-        display(HTML(block))
+        """Show a block of HTML that the library made; of credentialed records, its tables in their safe form."""
+        display(HTML(self.shown.html(block)))
 
     def close(self) -> None:
         """Write results.json, the mark of a finished chapter, and show where its numbers come from.
@@ -236,12 +247,19 @@ class Chapter:
             "read": self._read,
             "provenance": self._provenance(),
         }
-        write_json(self.folder / RESULTS, result)
-        display(HTML(pages.provenance_block(result)))
+        provenance = self.shown.html(pages.provenance_block(result))
+        write_json(self.folder / RESULTS, {**result, "disclosure": self.shown.sidecars})
+        display(HTML(provenance))
 
     @property
     def _test_ledger(self) -> Path:
         return project_root() / "runs" / self.params.profile / LEDGER
+
+    def _tier(self) -> str | None:
+        """The tier of what has been read so far; before that, the strict one wherever records may be somebody's."""
+        if not self._tiers:
+            return None if self.params.source.kind == "synthetic" else "credentialed"
+        return "credentialed" if "credentialed" in self._tiers else next(iter(self._tiers))
 
     def _glued(self) -> set[str]:
         return {*self._values, *(f"{name}_interval" for name in self._values), *self._boxes}
@@ -250,6 +268,8 @@ class Chapter:
         relative = str(path.relative_to(project_root()))
         self._read[relative] = result_content(path) if path.name == RESULTS else content(path)
         self._tiers.add(read_json(path if path.name == RESULTS else path / SIDECAR)["tier"])
+        if "credentialed" in self._tiers:
+            check_floors(self.params)
 
     def _provenance(self) -> dict[str, Any]:
         return {

@@ -13,6 +13,7 @@ import pandas as pd
 
 from jepascope.analysis.enrichment import MIN_CELL
 from jepascope.book.tables import QUESTIONS
+from jepascope.publish.counts import rounded
 
 # Odds ratios drawn, on a log axis: beyond the last decade a bar is cut.
 DECADES = 4
@@ -199,7 +200,7 @@ def _number(value: float) -> str:
 
 
 def _by_five(n: float) -> str:
-    return f"{5 * round(n / 5):,}"
+    return f"{rounded(round(n)):,}"
 
 
 def _of(count: float, of: float) -> str:

@@ -59,7 +59,8 @@ def ingest(folder: Path, root: Path, source: params.Source, extraction: params.E
     release = _find_release(rows, source, root) if whole else None
     tables = _compare(rows, release)
     ending = Ending(source.data_end_year, "set by hand") if source.data_end_year else data_end(rows, groups)
-    return Records(folder, patients, tables, ending, find_tier(patients["subject_id"].to_numpy(), root))
+    tier = source.treat_as or find_tier(patients["subject_id"].to_numpy(), root)
+    return Records(folder, patients, tables, ending, tier)
 
 
 def open_shard(connection: duckdb.DuckDBPyConnection, records: Records, shard: int) -> None:
@@ -81,7 +82,8 @@ def find_tier(subject_id: np.ndarray, root: Path) -> str:
     """Return 'synthetic', 'demo' or 'credentialed', decided by the records and never by a parameter.
 
     A parameter could be mistyped and would then let records out. Anything not known to be open is credentialed: real
-    tables copied over synthetic ones are, because the synthetic cohort's mark names its patients.
+    tables copied over synthetic ones are, because the synthetic cohort's mark names its patients. A parameter may
+    only ask for more: `source.treat_as` holds open records to the rules of credentialed ones.
     """
     digest = patients_digest(subject_id)
     mark = root / SYNTHETIC_MARK
