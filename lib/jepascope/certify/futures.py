@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -19,7 +20,7 @@ from jepascope.cohort.schema import TABLES
 from jepascope.cohort.source import mimic_relations
 from jepascope.cohort.synthetic.concepts import CONCEPTS, Driven, LongMemory
 from jepascope.cohort.synthetic.dynamics import State
-from jepascope.cohort.synthetic.futures import World, branch, relive, write_branches
+from jepascope.cohort.synthetic.futures import World, branch, relive, revisit, switched, write_arms, write_branches
 from jepascope.cohort.synthetic.truth import read_truth, state_of
 from jepascope.cohort.tokens import Fitted, fit_deciles
 
@@ -82,6 +83,61 @@ def simulate(
     if len(read_again.index) != len(moments):
         raise TruthError(f"{len(moments)} futures were drawn and {len(read_again.index)} extracted: filters differ")
     return Futures(rows, read_again.tokens, read_again.offsets)
+
+
+class Switches(NamedTuple):
+    """1 + Q arms of n encounters k: as they were, then with one concept turned each. Arm, encounter, draw, in order."""
+
+    rows: np.ndarray  # int64 [n], rows of the index: encounters k that another follows
+    was_on: np.ndarray  # bool [n, Q], the concept's state at k as it was
+    now_tokens: np.ndarray  # int32, of k itself, drawn again
+    now_offsets: np.ndarray  # int64 [(1 + Q) · n · draws + 1]
+    next_tokens: np.ndarray  # int32, of k + 1
+    next_offsets: np.ndarray  # int64 [(1 + Q) · n · draws + 1]
+
+
+def simulate_switches(
+    folder: Path,
+    planted: Path,
+    cohort: Encounters,
+    source: params.Source,
+    extraction: params.Extraction,
+    rows: np.ndarray,
+    concepts: Sequence[str],
+    draws: tuple[int, int],
+    seed: int,
+) -> Switches:
+    """Turn each concept at encounters k (`rows` of the index) and draw what k, and what k + 1, would then have shown.
+
+    All arms meet the same draws: what differs between them, the concept did. The state at k + 1 is drawn from the
+    turned state at k, not from the records. `draws`: how many of k and of k + 1. Rows whose next encounter was filtered
+    out are left out. Files come and go in `folder`. Raises as `simulate`.
+    """
+    world, table = _world(planted)
+    admissions = pd.MultiIndex.from_arrays([world.subject_id, world.hadm_id])
+    place = admissions.get_indexer(pd.MultiIndex.from_frame(cohort.index[KEY]))  # row of the world
+    rows = rows[(place[rows] >= 0) & (place[rows + 1] == place[rows] + 1)]
+    fitted = Fitted(cohort.vocabulary, cohort_deciles(folder / "deciles", planted, cohort.index, extraction))
+    whole = extraction.model_copy(update={"max_patients": None})
+    found: list[np.ndarray] = []
+    for draw, times, stream in ((revisit, draws[0], 2 * seed), (branch, draws[1], 2 * seed + 1)):
+        moments = np.repeat(place[rows], times)
+        state = state_of(table.iloc[moments])
+        turned = [state, *(switched(state, concept) for concept in concepts)]
+        # One generator anew for each arm: all draw the same.
+        arms = [draw(world, arm, moments, np.random.default_rng(stream)) for arm in turned]
+        write_arms(folder / "records", world, moments, arms, stream)
+        again, _ = read(folder, folder / "records", source, whole, fitted)
+        if len(again.index) != len(arms) * len(moments):
+            raise TruthError(
+                f"{len(arms) * len(moments)} encounters drawn, {len(again.index)} extracted: filters differ"
+            )
+        found += [again.tokens, again.offsets]
+        for scratch in ("records", "work"):
+            shutil.rmtree(folder / scratch)
+    shutil.rmtree(folder / "deciles")
+    was_on = table.iloc[place[rows]][[f"concept_{name}" for name in concepts]].to_numpy(bool)
+    return Switches(rows, was_on, *found)
 
 
 def cohort_deciles(folder: Path, planted: Path, index: pd.DataFrame, extraction: params.Extraction) -> pd.DataFrame:

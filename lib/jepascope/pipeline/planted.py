@@ -71,7 +71,7 @@ def _check(folder: Path, cohort: Encounters, found: Futures, how: Inference, rng
 
 
 def made(folder: Path, file: str = "futures.safetensors") -> Path:
-    """The folder of `simulate_futures`, if it holds this file. Raises NotComputable with the recorded reason if not."""
+    """The folder of a step of the planted world, if it holds this file; else NotComputable with the recorded reason."""
     if not (folder / file).exists():
         raise NotComputable(read_json(folder / "reasons.json")["reason"])
     return folder

@@ -6,6 +6,7 @@ step of the state and all that the encounter leaves in the records.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple, cast
 
@@ -13,6 +14,8 @@ import numpy as np
 
 from jepascope import params
 from jepascope.cohort.synthetic import dynamics, emission, people, stays, tables, utilisation
+from jepascope.cohort.synthetic.concepts import COLUMN
+from jepascope.cohort.synthetic.emission import Items, Measurements
 from jepascope.cohort.synthetic.people import People
 from jepascope.cohort.synthetic.utilisation import DAY, DEATH, PLANNED, Histories, Present
 
@@ -60,6 +63,24 @@ class Fixed:
         if len(drawn) == self._patients:
             self.kept.append(drawn)
         return drawn
+
+
+class Shared:
+    """Stands in for a generator where a list of things is written: a thing is drawn alike in every arm that has it.
+
+    One draw for each of n encounters and each possible item; what stands at `row` (arm after arm) and `item` is given.
+    """
+
+    def __init__(self, rng: np.random.Generator, n: int, row: np.ndarray, item: np.ndarray) -> None:
+        self._rng, self._at, self._shape = rng, (row % n, item), (n, int(item.max(initial=0)) + 1)
+
+    def random(self, size: int) -> np.ndarray:
+        """Uniform numbers of all things; `size` is how many they are."""
+        return self._rng.random(self._shape)[self._at]
+
+    def integers(self, low: int, high: int, size: int) -> np.ndarray:
+        """Whole numbers from low to high − 1 of all things."""
+        return self._rng.integers(low, high, self._shape)[self._at]
 
 
 def relive(synthetic: params.Synthetic) -> World:
@@ -128,6 +149,67 @@ def write_branches(
     tables.write_prescriptions(root, records, emission.drugs(on, rng), rng)
     tables.write_labs(root, records, emission.labs(on, patient, labs), rng)
     return crowd.subject_id
+
+
+def switched(state: dynamics.State, concept: str) -> dynamics.State:
+    """The same patients, [B] each, with one concept turned: on where it was off, and off where it was on.
+
+    All else of the state stays, also the hidden numbers behind the concept: turning it is doing, not seeing.
+    """
+    on = state.on.copy()
+    on[:, COLUMN[concept]] ^= True
+    return state._replace(on=on)
+
+
+def revisit(world: World, state: dynamics.State, rows: np.ndarray, rng: np.random.Generator) -> Histories:
+    """Let n encounters that came (`rows` int64 [n] of the world) happen again, in a `state` that is given.
+
+    As it was: patient, time of the admission, whether it was planned. Drawn: how long it lasts and how it ends. Returns
+    Histories of n single encounters, `patient` being 0..n-1.
+    """
+    past, n = world.histories, len(rows)
+    present = Present(np.arange(n), state, past.admit[rows], past.planned[rows], np.zeros(n), np.zeros(n))
+    return utilisation._visit(present, 0, 0.0, rng)
+
+
+def write_arms(root: Path, world: World, rows: np.ndarray, arms: Sequence[Histories], seed: int) -> None:
+    """Write A arms of the same n moments as one tree, arm after arm, each encounter a patient of its own.
+
+    Every part of every arm begins with the same stream, so arms share what they draw, row by row: one stream for all
+    would run apart as soon as one arm has a code more. `rows` int64 [n], `arms` of `branch` or `revisit`.
+    """
+    n = len(rows)
+    source, patient = np.unique(world.histories.patient[rows], return_inverse=True)  # of the world; [n] into them
+    stays_of, coded, treated, given, measured = [], [], [], [], []
+    for arm in arms:
+        r = [np.random.default_rng(stream) for stream in np.random.SeedSequence(seed).spawn(5)]
+        codes = cast(np.random.Generator, Fixed(r[1], len(source), world.own_codes[:, source]))
+        labs = cast(np.random.Generator, Fixed(r[4], len(source), world.own_labs[:, source]))
+        stays_of.append(stays.furnish(arm, r[0]))
+        coded.append(emission.diagnoses(arm.on, patient, stays_of[-1].service == "PSYCH", codes))
+        treated.append(emission.procedures(arm.on, r[2]))
+        given.append(emission.drugs(arm.on, r[3]))
+        measured.append(emission.labs(arm.on, patient, labs))
+    whole = Histories(*(np.concatenate(columns) for columns in zip(*arms, strict=True)))
+    whole, rng = whole._replace(patient=np.arange(len(whole.k))), np.random.default_rng(seed)
+    records = tables.Records(_crowd(world, np.tile(rows, len(arms)), whole), whole, rng)
+    surroundings = stays.Stays(*(np.concatenate(columns) for columns in zip(*stays_of, strict=True)))
+    tables.write_patients(root, records)
+    tables.write_admissions(root, records, surroundings)
+    tables.write_hospital(root, records, surroundings)
+    tables.write_diagnoses(root, records, Items(*_one_list(coded, n)), emission.CODES)
+    tables.write_procedures(root, records, Items(*_one_list(treated, n)), emission.PROCEDURE_CODES)
+    ordered, values = Items(*_one_list(given, n)), Measurements(*_one_list(measured, n))
+    minutes = cast(np.random.Generator, Shared(rng, n, ordered.row, ordered.item))
+    tables.write_prescriptions(root, records, ordered, minutes)
+    minutes = cast(np.random.Generator, Shared(rng, n, values.row, values.item))
+    tables.write_labs(root, records, values, minutes)
+
+
+def _one_list(parts: Sequence[tuple[np.ndarray, np.ndarray, np.ndarray]], n: int) -> list[np.ndarray]:
+    """Columns of the lists of arms of n encounters each, one after another; the first is the row."""
+    row = np.concatenate([rows + n * arm for arm, (rows, *_) in enumerate(parts)])
+    return [row, *(np.concatenate(columns) for columns in list(zip(*parts, strict=True))[1:])]
 
 
 def _crowd(world: World, rows: np.ndarray, branches: Histories) -> People:
