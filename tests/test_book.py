@@ -69,7 +69,7 @@ def test_no_output_is_in_git_and_no_notebook_in_the_book() -> None:
 
 def test_a_source_without_a_parameters_cell_and_one_with_an_unknown_section_are_refused(tmp_path: Path) -> None:
     path = tmp_path / "07_x.md"
-    text = BOOK.chapters[0].path.read_text()
+    text = BOOK.find("01").path.read_text()
     path.write_text(text.replace(":tags: [parameters]\n", ""))
     with pytest.raises(ChapterError, match="exactly one cell tagged 'parameters'"):
         read_chapter(path)
@@ -128,8 +128,13 @@ ROOMS = {
     "objects": {"store", "cohort", "models", "training"},
     "certify": {"store", "params", "cohort", "objects", "analysis"},
     "pipeline": {"params", "store", "steps", "cohort", "objects", "analysis", "training", "certify", "models"},
+    "audit": {
+        *("params", "store", "ledger", "progress", "cohort", "objects", "analysis", "training", "models"),
+        *("pipeline", "book"),
+    },
     "ledger": {"steps", "store"},
-    "book": {"params", "store", "steps", "closure", "progress", "analysis", "ledger"},
+    "publish": {"params", "store", "steps"},
+    "book": {"params", "store", "steps", "closure", "progress", "analysis", "ledger", "publish"},
     "store": set(),
     "params": set(),
     "closure": set(),

@@ -54,11 +54,6 @@ def _parser() -> argparse.ArgumentParser:
     train.add_argument("--set", action="append", default=[], metavar="SECTION.NAME=VALUE", help="change a parameter")
     train.set_defaults(action=_train)
 
-    build = commands.add_parser("build", help="render the executed chapters to _build/html")
-    build.add_argument("--profile", default="synthetic")
-    build.add_argument("--seeds", type=_seeds)
-    build.set_defaults(action=_build)
-
     claims = commands.add_parser("claims", help="print the claims ledger")
     claims.add_argument("--profile", default="synthetic")
     claims.set_defaults(action=_claims)
@@ -88,10 +83,50 @@ def _parser() -> argparse.ArgumentParser:
     from_meds.add_argument("--out", type=Path, required=True, help="new folder; what is written there are records")
     from_meds.set_defaults(action=_from_meds)
 
+    _add_verdicts(commands)
+    _add_pages(commands)
+    return parser
+
+
+def _add_verdicts(commands: Any) -> None:
+    """The commands that end in a verdict: whether methods do what they say, and whether anything leaks."""
+    certify = commands.add_parser(
+        "certify",
+        help="make the certificates of all methods current and print them; exit status 1: one is lost, 2: undecided",
+    )
+    certify.add_argument("--profile", default="synthetic")
+    certify.add_argument("--seeds", type=_seeds, help="whose models are asked (default: the profile's)")
+    certify.add_argument("--jobs", type=int, default=2, help="chapters at a time (default: %(default)s)")
+    certify.set_defaults(action=_certify)
+
+    audit = commands.add_parser("audit", help="run the leak audit; exit status 1: red, 2: something not verified")
+    audit.add_argument("--profile", default="synthetic")
+    audit.add_argument("--seeds", type=_seeds, help="whose models are audited (default: the profile's)")
+    audit.add_argument("--jobs", type=int, default=2, help="chapters at a time (default: %(default)s)")
+    audit.set_defaults(action=_audit)
+
+
+def _add_pages(commands: Any) -> None:
+    """The commands about rendered pages: to make, to check, to publish, to look at."""
+    build = commands.add_parser("build", help="render the executed chapters to _build/html")
+    build.add_argument("--profile", default="synthetic")
+    build.add_argument("--seeds", type=_seeds)
+    build.set_defaults(action=_build)
+
+    gate = commands.add_parser("publish-check", help="hold a rendered book against the rules of disclosure")
+    gate.add_argument("folder", nargs="?", type=Path, default=Path("_build/html"), help="default: %(default)s")
+    gate.add_argument("--reviewer", metavar="NAME", help="who looked at the pages too: writes the manifest")
+    gate.add_argument("--staged", action="store_true", help="check what git would commit instead")
+    gate.set_defaults(action=_publish_check)
+
+    publish = commands.add_parser("publish", help="copy a checked book, and nothing else, into an empty folder")
+    publish.add_argument("folder", type=Path)
+    publish.add_argument("target", type=Path)
+    publish.set_defaults(action=_publish)
+
     serve = commands.add_parser("serve", help="serve _build/html on this machine only")
     serve.add_argument("--port", type=int, default=8000)
     serve.set_defaults(action=_serve)
-    return parser
 
 
 def _run(options: argparse.Namespace) -> None:
@@ -128,6 +163,27 @@ def _build(options: argparse.Namespace) -> None:
 
     for page in build(options.profile, options.seeds or load_profile(options.profile).seeds):
         print(f"out of date: {page} (`jepascope run --profile {options.profile}` renews it)", file=sys.stderr)
+
+
+def _certify(options: argparse.Namespace) -> None:
+    from jepascope.book.certificates import CHAPTER, costs, load_certificates, printed, rests_on, status
+    from jepascope.book.run import run_all
+
+    seeds = options.seeds or load_profile(options.profile).seeds
+    run_all(options.profile, seeds, options.jobs, "default", until=CHAPTER)
+    found = load_certificates(options.profile)
+    print(printed(found, costs(rests_on(options.profile, seeds))))
+    sys.stdout.flush()
+    sys.exit(status(found))
+
+
+def _audit(options: argparse.Namespace) -> None:
+    from jepascope.audit.command import run_audit
+
+    text, status = run_audit(options.profile, options.seeds, options.jobs)
+    print(text)
+    sys.stdout.flush()
+    sys.exit(status)
 
 
 def _claims(options: argparse.Namespace) -> None:
@@ -192,6 +248,20 @@ def _from_meds(options: argparse.Namespace) -> None:
         )
     for row in left_out[left_out["count"] > 0].itertuples():
         print(f"left out: {row.count:,d} {row.reason}")
+
+
+def _publish_check(options: argparse.Namespace) -> None:
+    from jepascope.publish.command import publish_check, staged_check
+
+    if staged_check() if options.staged else publish_check(options.folder, options.reviewer):
+        sys.exit(1)
+
+
+def _publish(options: argparse.Namespace) -> None:
+    from jepascope.publish.command import publish
+
+    if publish(options.folder, options.target):
+        sys.exit(1)
 
 
 def _serve(options: argparse.Namespace) -> None:

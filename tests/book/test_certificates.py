@@ -2,7 +2,10 @@
 
 import re
 
+import pandas as pd
+
 from jepascope.book.certificates import badges
+from jepascope.book.method_tables import certificate_table, cost_table
 
 FOUND = {
     "sign-flips": {"verdict": "certified", "gate": "alarms ≤ 0.10", "measured": "0.04 in 100 cohorts"},
@@ -27,3 +30,12 @@ def test_a_lost_certificate_is_said_to_the_reader_in_a_sentence_and_a_kept_one_i
 
 def test_a_method_that_nobody_examined_does_not_pass_for_certified() -> None:
     assert "probes no certificate" in words(badges(["probes"], FOUND))
+
+
+def test_tables_have_a_dash_for_what_a_method_has_not_and_the_sum_of_what_it_took() -> None:
+    table = certificate_table(
+        pd.DataFrame([{"method": "m", "power": "", "on": "models of 3 seeds", "verdict": "lost"}])
+    )
+    assert table.loc[0, ["power, or recovery", "measured on"]].tolist() == ["—", "models of 3 seeds"]
+    took = pd.DataFrame({"chapter": ["a", "b"], "runs": [3, 1], "steps": [6, 2], "seconds": [1999.6, 0.6]})
+    assert cost_table(took).iloc[-1].tolist() == ["in all", "4", "8", "2,000"]

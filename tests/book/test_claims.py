@@ -67,6 +67,16 @@ def test_heterogeneity_by_hand() -> None:
     assert summary["mean"] == 2.0
     assert summary["verdict"] == "differs"
     assert summary["sd / se"] == pytest.approx(2**0.5, rel=1e-4)
+    assert summary["I²"].startswith("0.50 [0.00, 0.")  # Q = 2, one degree of freedom
+    assert summary["q"] == pytest.approx(0.157, abs=1e-3)
+
+
+def test_an_interval_without_width_leaves_heterogeneity_unknown() -> None:
+    rows = [{"id": "a", "statement": "a", "value": v, "low": v, "high": v, "verdict": "holds"} for v in (0.0, 1.0)]
+    summary = heterogeneity(pd.DataFrame(rows), level=0.95).iloc[0]
+    assert summary["I²"] == "—"
+    assert pd.isna(summary["q"])
+    assert pd.isna(summary["sd / se"])
 
 
 def test_claims_that_hold_in_one_seed_only_are_told_apart_from_those_that_agree() -> None:

@@ -180,5 +180,11 @@ def test_a_seed_and_its_turned_copy_are_one_and_strangers_are_not(folders, objec
     assert table.loc["z of another patient", "value"] < 0.7
     assert abs(table.loc["untrained z", "value"]) < 0.3
     assert figures.seeds_alike(table.reset_index()).axes
+    shares = load_table(out, "shares").set_index(["model", "seed"])
+    own = shares.loc[("trained", 0), "own"]  # of ẑ with z: the same in a turned copy, and all of what is shared
+    assert shares.loc[("trained", 1), "own"] == pytest.approx(own, abs=1e-4)
+    assert shares.loc[("trained", 1), "value"] == pytest.approx(own, abs=1e-3)
+    assert shares.loc[("trained", 1), "low"] < own < shares.loc[("trained", 1), "high"]
+    assert np.isnan(shares.loc[("untrained twin", 0), "value"])  # strangers share nothing to be divided by
     with pytest.raises(NotComputable, match="1 seed: two are needed"):
         compare_seeds(out, STATISTICS, 0, folders["trained"], folders["twin"])

@@ -15,17 +15,14 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 from scipy.stats import binomtest, hypergeom
-from sklearn.linear_model import Lasso
 
+from jepascope.analysis.axis_labels import cross_fitted, explained, squares
+from jepascope.analysis.cluster_labels import label_clusters
 from jepascope.analysis.families import moved_correlations, patient_max_t
-from jepascope.analysis.nested import Predictor, nested_cv, r_squared
 from jepascope.analysis.parallel import Axes, horn_axes, marchenko_pastur_axes, parallel_axes
 from jepascope.analysis.similarity import cka_debiased, patient_cka, patient_cka_bootstrap
-from jepascope.analysis.stats import Inference, bootstrap_of_sums, q_values
+from jepascope.analysis.stats import Inference, q_values
 from jepascope.analysis.toy_cohorts import ToyCohort, toy_cohort
-
-# Shares of the smallest L1 penalty that leaves no coefficient: from almost none to many.
-LASSO_SETTINGS = (0.9, 0.5, 0.25, 0.1)
 
 
 class Finding(NamedTuple):
@@ -64,10 +61,9 @@ def similarity(cohort: ToyCohort, how: Inference, rng: np.random.Generator, rows
 
 def regression(cohort: ToyCohort, how: Inference, rng: np.random.Generator, rows: bool = False) -> Finding:
     """Nested lasso R² of the first axis of Y on X, by row or patient folds; an alarm is an interval above 0."""
-    units, y = np.arange(len(cohort.patients)) if rows else cohort.patients, cohort.Y[:, 0]
-    predicted = nested_cv(cohort.X, y, units, LASSO_SETTINGS, fit_lasso, r_squared, how.folds, rng).predicted
-    columns = np.stack([(y - predicted) ** 2, (y - y.mean()) ** 2], axis=1)
-    found = bootstrap_of_sums(lambda s: 1 - s[:, 0] / s[:, 1], columns, units, how.bootstrap, how.level, rng)
+    units, y = np.arange(len(cohort.patients)) if rows else cohort.patients, cohort.Y[:, :1]
+    predicted = cross_fitted(cohort.X, y, units, how.folds, rng)
+    found = explained(squares(y - y.mean(), predicted - y.mean()), units, how, rng)
     return Finding(found.value, found.low > 0)
 
 
@@ -88,6 +84,12 @@ def enrichment_of_patients(cohort: ToyCohort, how: Inference, rng: np.random.Gen
     return Finding(share, share > 0)
 
 
+def enrichment_by_score(cohort: ToyCohort, how: Inference, rng: np.random.Generator) -> Finding:
+    """Share of cluster-label pairs enriched by the patient-clustered score, BH, and an odds ratio above two."""
+    share = float(label_clusters(cohort.clusters, cohort.labels, cohort.patients).found.mean())
+    return Finding(share, share > 0)
+
+
 def correlation(cohort: ToyCohort, how: Inference, rng: np.random.Generator, rows: bool = False) -> Finding:
     """How far the largest |r| of F features with a label lies above the max-T threshold of moved rows or patients."""
     signed = moved_correlations(cohort.features, cohort.labels[:, :1])
@@ -95,15 +97,6 @@ def correlation(cohort: ToyCohort, how: Inference, rng: np.random.Generator, row
     family = patient_max_t(lambda moved: np.abs(signed(moved)), units, how.permutations, rng, how.level)
     excess = float(np.nanmax(family.observed)) - family.threshold
     return Finding(excess, excess > 0)
-
-
-def fit_lasso(X: np.ndarray, y: np.ndarray, setting: float) -> Predictor:
-    """Lasso of y [n] on standardised X [n, F]; setting in (0, 1] is the share of the penalty that leaves nothing."""
-    mean, scale = X.mean(axis=0), np.maximum(X.std(axis=0), 1e-9)
-    standard = (X - mean) / scale
-    most = np.abs(standard.T @ (y - y.mean())).max() / len(y)
-    model = Lasso(alpha=setting * most).fit(standard, y)
-    return lambda rows: model.predict((rows - mean) / scale)
 
 
 # Enough to see an alarm of one in twenty; five cohorts then take some ten seconds of one core.
@@ -129,6 +122,7 @@ CERTIFIED = {
     "CKA between patients": METHODS["debiased CKA"],
     "nested lasso by patient": METHODS["lasso, cross-validated"],
     "enrichment by patient max-T": METHODS["hypergeometric test, BH"],
+    "enrichment by patient score": Method("share of pairs", enrichment_of_rows, enrichment_by_score),
     "search over features by patient max-T": METHODS["largest correlation"],
 }
 

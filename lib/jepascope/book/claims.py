@@ -15,7 +15,8 @@ import numpy as np
 import pandas as pd
 from scipy.stats import norm
 
-from jepascope.analysis.stats import Estimate, NotComputable, Null
+from jepascope.analysis.between_seeds import heterogeneity as between
+from jepascope.analysis.stats import Estimate, NotComputable, Null, q_values
 from jepascope.store import read_json
 
 # An interval narrower than this shows its third decimal.
@@ -141,9 +142,12 @@ def read_ledger(runs: Path, chapters: Iterable[str], seeds: Iterable[int]) -> pd
 
 
 def heterogeneity(ledger: pd.DataFrame, level: float) -> pd.DataFrame:
-    """Compare seeds claim by claim: range of estimates, and their spread over the mean patient standard error.
+    """Compare seeds claim by claim: range of estimates, and how much of it the patients don't explain.
 
-    `level` is that of the intervals. Raises NotComputable when no claim has a number.
+    `sd / se` holds the spread of seeds against the mean patient standard error; I² [with its interval], and q over all
+    claims, say whether that is more than chance. All seeds have the same test patients, so their errors go together and
+    both understate how far seeds differ. `level` is that of the intervals. Raises NotComputable when no claim has a
+    number.
     """
     rows = []
     computed = ledger[ledger["value"].notna()]
@@ -151,7 +155,8 @@ def heterogeneity(ledger: pd.DataFrame, level: float) -> pd.DataFrame:
         raise NotComputable("no claim has a number")
     for _, seeds in computed.groupby("id", sort=False):
         verdicts = set(seeds["verdict"])
-        error = (seeds["high"] - seeds["low"]).mean() / (2 * norm.ppf((1 + level) / 2))
+        errors = (seeds["high"] - seeds["low"]).to_numpy() / (2 * norm.ppf((1 + level) / 2))
+        apart = between(seeds["value"].to_numpy(), np.diag(errors**2), level)
         rows.append(
             {
                 "claim": seeds["statement"].iloc[0],
@@ -159,11 +164,14 @@ def heterogeneity(ledger: pd.DataFrame, level: float) -> pd.DataFrame:
                 "mean": seeds["value"].mean(),
                 "lowest": seeds["value"].min(),
                 "highest": seeds["value"].max(),
-                "sd / se": seeds["value"].std() / error if error > 0 else math.nan,
+                "sd / se": seeds["value"].std() / errors.mean() if errors.mean() > 0 else math.nan,
+                "I²": "—" if math.isnan(apart.I2) else f"{apart.I2:.2f} [{apart.low:.2f}, {apart.high:.2f}]",
+                "q": apart.p,
                 "verdict": verdicts.pop() if len(verdicts) == 1 else "differs",
             }
         )
-    return pd.DataFrame(rows)
+    table = pd.DataFrame(rows)
+    return table.assign(q=q_values(table["q"].to_numpy()))
 
 
 def differing(ledger: pd.DataFrame) -> pd.DataFrame:

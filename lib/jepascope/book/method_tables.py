@@ -6,8 +6,16 @@ import pandas as pd
 
 
 def certificate_table(found: pd.DataFrame) -> pd.DataFrame:
-    """Method, gate, measured, power, verdict; a dash where a method has no power curve."""
-    return found.replace({"power": {"": "—"}})
+    """Method, gate, measured, power or recovery, what it was measured on, verdict; a dash for what has none."""
+    titles = {"power": "power, or recovery", "on": "measured on"}
+    return found.replace({"power": {"": "—"}}).rename(columns=titles)
+
+
+def cost_table(took: pd.DataFrame) -> pd.DataFrame:
+    """Chapter, its runs (seeds), steps, seconds, and their sum. took: of `certificates.costs`."""
+    whole = {"chapter": "in all", **took[["runs", "steps", "seconds"]].sum()}
+    table = pd.concat([took, pd.DataFrame([whole])], ignore_index=True)
+    return table.assign(**{name: table[name].map("{:,.0f}".format) for name in ("runs", "steps", "seconds")})
 
 
 def false_findings_table(found: pd.DataFrame) -> pd.DataFrame:

@@ -99,14 +99,27 @@ def _execute(source: ChapterSource, values: dict[str, Any], output: Path) -> Non
         raise ChapterError(f"{source.name}{seed} stopped in a cell; {output} shows where{error}") from None
 
 
-def run_all(profile: str, seeds: Sequence[int] | None, jobs: int, workflow_profile: str) -> None:
+def run_all(
+    profile: str, seeds: Sequence[int] | None, jobs: int, workflow_profile: str, until: str | None = None
+) -> None:
     """Run every chapter for every seed with Snakemake, in parallel, making only what is missing or out of date.
+
+    `until` names a chapter that runs once for all seeds: then it and what it rests on is all that runs.
 
     A lock of ours, released by the system when its holder dies, stands in for Snakemake's, which a killed run would
     leave behind. Raises ChapterError when another run of the profile is under way or a chapter fails.
     """
     chosen = ",".join(map(str, seeds or load_profile(profile).seeds))
-    command = [sys.executable, "-m", "snakemake", "--workflow-profile", f"profiles/{workflow_profile}", "--nolock"]
+    targets = [] if until is None else [f"runs/{profile}/all/{until}/{DONE}"]
+    command = [
+        sys.executable,
+        "-m",
+        "snakemake",
+        *targets,
+        "--workflow-profile",
+        f"profiles/{workflow_profile}",
+        "--nolock",
+    ]
     command += ["--cores", str(jobs), "--jobs", str(jobs), "--config", f"profile={profile}", f"seeds={chosen}"]
     with only_one(project_root() / "runs" / profile, f"run of profile {profile}") as lock, _environment():
         # Snakemake holds the lock with us: killed alone, we would leave it running unlocked.

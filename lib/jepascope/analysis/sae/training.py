@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -12,12 +12,14 @@ from torch.nn.functional import normalize
 
 from jepascope.analysis.sae.dictionary import Dictionary, Settings
 from jepascope.analysis.sae.products import SPARSE, Products, preactivations
-from jepascope.analysis.sae.variants import VARIANTS, Weights, loss
+from jepascope.analysis.sae.variants import VARIANTS, Loss, Weights, loss
 
 # A feature is dead after 2 silent *epochs*; the libraries' threshold of ten million rows would never be reached on a
 # hospital's encounters.
 SILENT_EPOCHS = 2
 WARMUP_SHARE, DECAY_SHARE = 0.05, 0.3
+# Takes the rows of a batch [S, B] and which features have long been silent [S, F].
+BatchLoss = Callable[[Tensor, Tensor], Loss]
 
 
 class Hold(NamedTuple):
@@ -67,7 +69,11 @@ def fit_many(
     generators = [torch.Generator().manual_seed(seed) for seed in seeds]
     w = _first_weights(data.shape[1], settings, generators, hold)
     seen = torch.arange(len(x)).expand(len(seeds), -1) if rows is None else torch.from_numpy(rows)  # [S, n]
-    _optimise(data, seen, w, settings, generators, -1.0 if hold is None else hold.cosine, products)
+
+    def batch_loss(batch: Tensor, dead: Tensor) -> Loss:
+        return loss(data[batch], w, dead, settings, products)
+
+    optimise(batch_loss, seen, w, settings, generators, -1.0 if hold is None else hold.cosine)
     threshold = _thresholds(data, w, settings)
     return [_fitted(w, s, threshold, mean, scale, settings) for s in range(len(seeds))]
 
@@ -103,16 +109,18 @@ def _first_weights(D: int, settings: Settings, generators: list[torch.Generator]
     return w
 
 
-def _optimise(
-    data: Tensor,
+def optimise(
+    batch_loss: BatchLoss,
     seen: Tensor,
     w: Weights,
     settings: Settings,
     generators: list[torch.Generator],
-    cosine: float,
-    products: Products,
+    cosine: float = -1.0,
 ) -> None:
-    """Adam on shuffled batches; decoder rows go back to norm one after each step, or f could shrink to please L0."""
+    """Adam on shuffled batches; decoder rows go back to norm one after each step, or f could shrink to please L0.
+
+    Moves w in place. seen int64 [S, n]: the rows of each fit; what is lost on them is the caller's.
+    """
     optimiser = torch.optim.Adam(w, lr=settings.learning_rate, fused=True)
     start = w.W_dec.detach().clone()
     n = seen.shape[1]
@@ -122,9 +130,9 @@ def _optimise(
     for _ in range(settings.epochs):
         fired = torch.zeros_like(silent, dtype=torch.bool)
         order = torch.stack([torch.randperm(n, generator=generator) for generator in generators])
-        for rows in seen.gather(1, order).to(data.device).split(settings.batch_rows, dim=1):
+        for rows in seen.gather(1, order).to(w.W_dec.device).split(settings.batch_rows, dim=1):
             optimiser.param_groups[0]["lr"] = settings.learning_rate * _rate(step, steps)
-            found = loss(data[rows], w, silent >= SILENT_EPOCHS, settings, products)  # rows [S, B]
+            found = batch_loss(rows, silent >= SILENT_EPOCHS)  # rows [S, B]
             optimiser.zero_grad()
             found.total.sum().backward()
             optimiser.step()
