@@ -25,7 +25,7 @@ def package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     for name, text in files.items():
         (root / name).write_text(text)
     monkeypatch.setattr(closure, "PACKAGE", root)
-    closure.text_of.cache_clear()
+    closure.look_again()
     return root
 
 
@@ -41,21 +41,21 @@ def test_the_neighbour_of_a_module_that_runs_sql_does_not_take_it_along(package:
 def test_the_fingerprint_moves_with_what_is_reached_and_with_nothing_else(package: Path) -> None:
     before = closure.code_fingerprint("import jepascope.a")
     (package / "d.py").write_text("x = 2")
-    closure.text_of.cache_clear()
+    closure.look_again()
     assert closure.code_fingerprint("import jepascope.a") == before
     (package / "room" / "sql" / "q.sql").write_text("select 2")
     assert closure.code_fingerprint("import jepascope.a") == before  # as this process first saw it
-    closure.text_of.cache_clear()
+    closure.look_again()
     assert closure.code_fingerprint("import jepascope.a") != before
 
 
 def test_a_module_left_out_of_the_fingerprint_moves_it_no_more_and_what_it_imports_still_does(package: Path) -> None:
     before = closure.code_fingerprint("import jepascope.a", leave_out=("a.py",))
     (package / "a.py").write_text("from jepascope.room import b\nx = 1")
-    closure.text_of.cache_clear()
+    closure.look_again()
     assert closure.code_fingerprint("import jepascope.a", leave_out=("a.py",)) == before
     (package / "room" / "c.py").write_text("x = 1")
-    closure.text_of.cache_clear()
+    closure.look_again()
     assert closure.code_fingerprint("import jepascope.a", leave_out=("a.py",)) != before
 
 

@@ -21,6 +21,12 @@ def text_of(file: Path) -> str:
     return file.read_text()
 
 
+def look_again() -> None:
+    """Forget what the files were like, to see whether one has changed since."""
+    text_of.cache_clear()
+    imported_files.cache_clear()
+
+
 def module_file(name: str) -> Path | None:
     """Find the file of a dotted name inside this package; None for other packages and for names that are no module."""
     first, *rest = name.split(".")
@@ -31,7 +37,8 @@ def module_file(name: str) -> Path | None:
     return next((file for file in [*candidates, base / "__init__.py"] if file.is_file()), None)
 
 
-def imported_names(source: str) -> set[str]:
+@functools.cache
+def imported_names(source: str) -> frozenset[str]:
     """List the dotted names that Python source imports; `from a import b` gives both `a` and `a.b`."""
     names: set[str] = set()
     for node in ast.walk(ast.parse(source)):
@@ -39,7 +46,15 @@ def imported_names(source: str) -> set[str]:
             names |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
             names |= {node.module} | {f"{node.module}.{alias.name}" for alias in node.names}
-    return names
+    return frozenset(names)
+
+
+@functools.cache
+def imported_files(source: str) -> frozenset[Path]:
+    """Find the files of this package that a source imports itself. Importing a.b.c runs the __init__ of a and a.b."""
+    parts = [name.split(".") for name in imported_names(source)]
+    dotted = {".".join(name[:depth]) for name in parts for depth in range(1, len(name) + 1)}
+    return frozenset(file for file in map(module_file, dotted) if file is not None)
 
 
 def closure(source: str) -> list[Path]:
@@ -51,14 +66,9 @@ def closure(source: str) -> list[Path]:
     found: set[Path] = set()
     waiting = [source]
     while waiting:
-        for name in imported_names(waiting.pop()):
-            parts = name.split(".")
-            # Importing a.b.c runs the __init__ of a and of a.b too.
-            for depth in range(1, len(parts) + 1):
-                file = module_file(".".join(parts[:depth]))
-                if file is not None and file not in found:
-                    found.add(file)
-                    waiting.append(text_of(file))
+        new = imported_files(waiting.pop()) - found
+        found |= new
+        waiting += map(text_of, new)
     queries = {query for file in found if '"sql"' in text_of(file) for query in file.parent.glob("sql/*.sql")}
     return sorted(found | queries)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import functools
 from pathlib import Path
 from typing import NamedTuple
 
@@ -70,7 +71,11 @@ def parse_notebook(text: str) -> nbformat.NotebookNode:
 
 def read_chapter(path: Path) -> ChapterSource:
     """Read what a source declares. Raises ChapterError when a chapter that runs has no parameters cell."""
-    text = path.read_text()
+    return _declared(path, path.read_text())
+
+
+@functools.cache
+def _declared(path: Path, text: str) -> ChapterSource:
     notebook = parse_notebook(text)
     cells = [cell for cell in notebook.cells if cell.cell_type == "code"]
     tagged = [cell for cell in cells if "parameters" in cell.metadata.get("tags", [])]

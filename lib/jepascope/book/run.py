@@ -23,7 +23,7 @@ from traitlets.config import Config
 
 from jepascope.book.chapter import DONE, EXECUTED, chapter_content, is_current, resolved_parameters, run_folder
 from jepascope.book.notebooks import ChapterError, ChapterSource, parse_notebook, read_book
-from jepascope.closure import text_of
+from jepascope.closure import look_again
 from jepascope.params import ParameterError, Profile, load_profile, project_root
 from jepascope.progress import TERMINAL, terminal_path
 from jepascope.store import write_json
@@ -58,7 +58,7 @@ def run_chapter(
         if not (if_needed and executed.exists() and is_current(source, params, seed)):
             (folder / DONE).unlink(missing_ok=True)
             _execute(source, _values(source, params, seed), partial)
-            text_of.cache_clear()
+            look_again()
             if not is_current(read_book().find(source.name), load_profile(profile, injected, seed), seed):
                 raise ChapterError(f"{source.name}: its text, code or inputs changed while it ran: run it again")
             os.replace(partial, executed)
