@@ -42,18 +42,31 @@ class ChapterSource(NamedTuple):
 
 
 class Book(NamedTuple):
-    """All chapters that run, in reading order."""
+    """All chapters that run, in reading order; a chapter is read when it is asked for."""
 
-    chapters: tuple[ChapterSource, ...]
+    sources: tuple[Path, ...]
+
+    @property
+    def chapters(self) -> tuple[ChapterSource, ...]:
+        """All of them. Raises ChapterError as `read_chapter`, or where one reads what is no chapter."""
+        chapters = tuple(map(read_chapter, self.sources))
+        for chapter in chapters:
+            for read in chapter.reads:
+                if read not in self._names():
+                    raise ChapterError(f"{chapter.path}: reads {read!r}, which is no chapter")
+        return chapters
 
     def find(self, prefix: str) -> ChapterSource:
         """Find a chapter by its number (`05`), its name, or the start of it. Raises ChapterError if none or several."""
-        found = [chapter for chapter in self.chapters if chapter.name.startswith(prefix)]
-        exact = [chapter for chapter in found if prefix in (chapter.name, chapter.name.partition("_")[0])]
+        found = [name for name in self._names() if name.startswith(prefix)]
+        exact = [name for name in found if prefix in (name, name.partition("_")[0])]
         if len(exact or found) != 1:
-            known = ", ".join(chapter.name for chapter in self.chapters)
+            known = ", ".join(self._names())
             raise ChapterError(f"{prefix!r} names {len(found)} chapters; the chapters are: {known}")
-        return (exact or found)[0]
+        return read_chapter(self.sources[self._names().index((exact or found)[0])])
+
+    def _names(self) -> list[str]:
+        return [path.stem for path in self.sources]
 
 
 def book_folder() -> Path:
@@ -93,15 +106,9 @@ def _declared(path: Path, text: str) -> ChapterSource:
 
 
 def read_book(folder: Path | None = None) -> Book:
-    """Read every source that has code, numbered chapters first, the front page (which reads them all) last."""
-    sources = sorted((folder or book_folder()).glob("*.md"))
-    chapters = [read_chapter(path) for path in sources if "{code-cell}" in path.read_text()]
-    book = Book(tuple(sorted(chapters, key=lambda chapter: (not chapter.name[0].isdigit(), chapter.name))))
-    for chapter in book.chapters:
-        for read in chapter.reads:
-            if read not in {other.name for other in book.chapters}:
-                raise ChapterError(f"{chapter.path}: reads {read!r}, which is no chapter")
-    return book
+    """List every source that has code, numbered chapters first, the front page (which reads them all) last."""
+    sources = (path for path in (folder or book_folder()).glob("*.md") if "{code-cell}" in path.read_text())
+    return Book(tuple(sorted(sources, key=lambda path: (not path.name[0].isdigit(), path.stem))))
 
 
 def _targets(node: ast.stmt) -> list[ast.Name]:
