@@ -82,6 +82,23 @@ def test_half_samples_take_up_the_labels_that_tell_and_few_others():
     assert al.stable_labels(labels, y, who, np.random.default_rng(0), pairs=6)[0].max() <= 1
 
 
+def test_penalties_are_chosen_by_folds_of_patients():
+    """Labels and noise that are the patient's: by folds of rows every penalty that recognises her looks good."""
+    rng, who = np.random.default_rng(0), np.repeat(np.arange(60), 8)
+    labels = rng.normal(size=(60, 30))[who] + 0.2 * rng.normal(size=(480, 30))
+    noise = rng.normal(size=(60, 6))[who]
+    assert (al.fit_labels(labels, noise, who, 5, np.random.default_rng(0)).share == 1).mean() >= 0.5
+    assert (al.fit_labels(labels, noise, np.arange(480), 5, np.random.default_rng(0)).share < 0.1).all()
+
+
+def test_half_samples_are_of_patients():
+    """A patient's rows, all alike, stand in one half: with two patients a half has one, and nothing varies in it."""
+    who = np.repeat([0, 1], 50)
+    labels = np.column_stack([who, np.zeros(100), np.zeros(100)]).astype(float)
+    often, _ = al.stable_labels(labels, who[:, None] - 0.5, who, np.random.default_rng(0), pairs=2)
+    assert not often.any()
+
+
 def test_a_difference_shares_its_draws():
     _, y, who = cohort()
     same = al.squares(y, y * 0.5)

@@ -31,9 +31,9 @@ def test_a_label_is_enriched_where_it_was_put_and_in_no_other_cluster():
 
 def test_rows_and_patients_outside_are_counted_by_hand():
     patients = np.repeat(np.arange(10), 2)
-    on = cl.members(np.r_[np.zeros(5), np.ones(5), np.full(10, -1)].astype(int), 2)
+    on = cl.members(np.r_[np.zeros(7), np.ones(3), np.full(10, -1)].astype(int), 2)
     out = cl.without_label(on, np.array([True, False]), patients, HOW, np.random.default_rng(0))
-    assert out.rows.value == pytest.approx(15 / 20)
-    assert out.patients.value == pytest.approx(7 / 10)  # patients 0, 1 and 2 have a row in the labelled cluster
+    assert out.rows.value == pytest.approx(13 / 20)
+    assert out.patients.value == pytest.approx(6 / 10)  # patients 0 to 3 have a row in the labelled cluster
     none = cl.without_label(on[:, :0], np.zeros(0, bool), patients, HOW, np.random.default_rng(0))
     assert none.rows.value == none.patients.low == 1

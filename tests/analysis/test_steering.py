@@ -5,7 +5,8 @@ import pytest
 
 from jepascope.analysis import steering
 from jepascope.analysis.stats import Inference, NotComputable
-from jepascope.analysis.steering import GRID, Areas, Scored, areas, part_effects, pooled, regimes, row_space
+from jepascope.analysis.steering import GRID, Areas, Scored, areas, part_effects, pooled, regimes, row_space, upper_end
+from jepascope.book.claims import Claim
 
 HOW = Inference(bootstrap=200, min_patients=5)
 PATIENTS = np.repeat(np.arange(40), 3)
@@ -46,6 +47,23 @@ def test_luck_that_is_the_same_in_all_patients_does_not_count() -> None:
     assert found["on_over_labels_low"] > 0.05
     assert found["p_on"] > 0.05
     assert found["regime"] == "not beyond chance"
+
+
+def test_an_effect_of_a_few_patients_does_not_count_though_it_exceeds_all_draws() -> None:
+    found = made([0.0], [0.0])
+    found.on[:3] += 12.0  # the rows of one patient
+    table = regimes(found, PATIENTS, HOW, rng()).iloc[0]
+    assert table["p_on"] == pytest.approx(0.05)
+    assert table["on_over_labels_low"] < 0.05
+    assert table["regime"] == "not beyond chance"
+
+
+def test_a_mean_that_lucky_draws_reach_as_well_does_not_hold_however_narrow_its_interval() -> None:
+    for size, verdict in ((0.06, "does not hold"), (0.3, "holds")):
+        estimate, null = pooled(made([size], [0.0]), "on", PATIENTS, HOW, rng())
+        assert estimate.low > max(0.0, null.value)
+        claim = Claim("x", "x", "causal", "above", 0.0, estimate, "random labels", upper_end(null))
+        assert claim.verdict() == verdict
 
 
 def test_the_share_of_steerable_concepts_and_that_of_random_labels() -> None:

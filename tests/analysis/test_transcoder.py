@@ -15,7 +15,7 @@ from jepascope.analysis.sae.transcoder import (
     transcoding_loss,
     written,
 )
-from jepascope.analysis.sae.variants import Weights
+from jepascope.analysis.sae.variants import AUXILIARY, Weights
 
 SETTINGS = Settings(features=6, active=2, epochs=25, batch_rows=50, learning_rate=2e-2)
 
@@ -88,7 +88,10 @@ def test_the_loss_is_that_of_plain_matrices():
     assert float(found.total) == pytest.approx(float((y[0] - y_hat).square().sum() / y.square().sum()), rel=1e-5)
     assert found.fired[0].tolist() == (f > 0).any(dim=0).tolist()
     dead[0, 3] = True
-    assert float(transcoding_loss(x, y, w, dead, 2).total) > float(found.total)
+    rest = y[0] - y_hat  # the silent feature is asked about what the others leave
+    left = rest - pre[:, [3]].relu() @ w.W_dec[0][[3]]
+    auxiliary = float(AUXILIARY * left.square().sum() / rest.square().sum())
+    assert float(transcoding_loss(x, y, w, dead, 2).total) == pytest.approx(float(found.total) + auxiliary, rel=1e-5)
 
 
 def test_bad_input_is_refused(layer):

@@ -52,6 +52,17 @@ def test_the_unlabelled_concept_stands_alone_in_what_labels_leave(world):
     assert table[bridge.TOLD]["one"] > 0.9 > 0.6 > table[bridge.LEFT]["one"]
 
 
+def test_no_direction_and_no_split_sees_a_test_patient(world):
+    """Test rows turned over turn over their AUROC exactly, as long as the direction is of others."""
+    z, parts, truth, index = world
+    test = (index["split"] == "test").to_numpy()
+    turned = np.where(test[:, None], -parts.left, parts.left)
+    before, after = (found(world, {bridge.LEFT: x}).aurocs.value for x in (parts.left, turned))
+    assert after == pytest.approx(1 - before)
+    other = bridge.part_by_labels(np.where(test[:, None], 5 - z, z), truth.states.to_numpy()[:, :3], ~test)
+    assert np.array_equal(other.told, parts.told)
+
+
 def test_a_labelled_one_that_is_left_as_well_takes_the_strict_claim_away(world):
     z, *_ = world
     whole = found(world, {bridge.LEFT: z})

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from pathlib import Path
+from types import SimpleNamespace
+from typing import cast
 
 import numpy as np
 import pandas as pd
@@ -111,17 +113,18 @@ def test_the_same_encounter_again_keeps_what_is_given() -> None:
     assert (turned_on.latent == state.latent).all()
 
 
-def test_concepts_without_a_parent_are_turned_the_commonest_of_their_kind_first() -> None:
+def test_concepts_that_stand_alone_are_turned_the_commonest_of_their_kind_first() -> None:
     concepts = pd.DataFrame(
         [
             ("a", "chronic", 0.1, None),
             ("b", "chronic", 0.3, None),
             ("c", "chronic", 0.5, "b"),
             ("d", "shock", 0.1, None),
+            ("e", "chronic", 0.2, None),
         ],
         columns=["name", "dynamics", "prevalence", "parent"],
     )
-    assert concepts_to_turn(concepts)["name"].tolist() == ["b", "a", "d"]
+    assert concepts_to_turn(concepts)["name"].tolist() == ["e", "a", "d"]  # b is the parent of c, and can't go alone
     with pytest.raises(NotComputable):
         concepts_to_turn(concepts[concepts["name"] == "c"])
 
@@ -149,6 +152,24 @@ def test_slope_and_cosine_are_free_of_the_noise_of_few_draws() -> None:
     assert abs(null.value) < 0.05
     assert null.p == pytest.approx(0.05)
     assert abs(null_slope.value) < 0.05
+
+
+def test_the_cosine_with_effects_of_other_concepts_is_what_all_have_in_common() -> None:
+    g, n = rng(), 200
+    shared, own = np.array([1.0, 0, 0, 0]), np.eye(4)[1:]
+    true = Turned(np.tile(shared + own, (n, 1, 1)) + 0.1 * g.standard_normal((n, 3, 4)), np.zeros((n, 3)))
+    which, patients = np.ones(3, bool), np.repeat(np.arange(100), 2)
+    found = agree(true, true, which, patients, HOW, rng())
+    null = certified.agree_with_others(true, true, which, found, 19, HOW.level, rng())
+    assert found.cosine.value == pytest.approx(1)
+    assert null.value == pytest.approx(1 / 2, abs=0.02)  # half of the squared length is everybody's
+    assert null.p == pytest.approx(0.05)
+    only = np.array([True, True, False])  # of two concepts each meets the other
+    assert certified.agree_with_others(true, true, only, found, 5, HOW.level, rng()).low > 0.45
+    alike = true._replace(effect=np.repeat(true.effect[:, :1], 3, axis=1))
+    assert certified.agree_with_others(alike, alike, which, found, 19, HOW.level, rng()).value == pytest.approx(1)
+    with pytest.raises(NotComputable, match="1 concepts that act"):
+        certified.agree_with_others(true, true, np.array([True, False, False]), found, 19, HOW.level, rng())
 
 
 def test_what_is_carried_over_is_a_share_of_how_far_the_concept_moves_z() -> None:
@@ -180,6 +201,8 @@ def test_the_step_holds_every_kind_of_edit_against_the_truth(made: Made, tmp_pat
     assert carried.query("kind == 'truth' and dynamics == 'chronic'")["low"].min() > 0
     found = steering_certified.load_agreement(tmp_path, tmp_path, "input", "cosine")
     assert found.estimate == found.untrained
+    with pytest.raises(NotComputable, match="cosine concepts"):  # one concept acts here: there is no other
+        steering_certified.load_agreement(tmp_path, tmp_path, "input", "cosine", "concepts")
     assert steering_certified.load_told_apart(tmp_path, "truth").value == pytest.approx(0, abs=1e-6)
     assert len(steering_tables.kind_table(steering_certified.compare_kinds(tmp_path))) == 7
     assert figures.carried_scatter(carried).axes
@@ -227,3 +250,24 @@ def test_the_same_seed_writes_the_same_arms(tmp_path: Path) -> None:
     for name in tables:
         ours, theirs = (tmp_path / side / "hosp" / name for side in ("a", "b"))
         assert ours.read_bytes() == theirs.read_bytes(), name
+
+
+def test_an_edit_of_z_puts_in_what_was_off_takes_out_what_was_on_and_is_read_as_on_less_off() -> None:
+    g = rng()
+    still, u, was_on = g.standard_normal((4, 3)), np.eye(3)[:2], np.array([[0, 1], [1, 0], [0, 0], [1, 1]], bool)
+    amounts = np.broadcast_to(np.array([-2.0, 5.0, 9.0]), (4, 2, 3))  # at the α of GRID: out by 2, in by 5
+
+    def move(u: np.ndarray, amounts: np.ndarray) -> np.ndarray:
+        return still[:, None] + amounts[:, :, None] * u
+
+    t = SimpleNamespace(held=SimpleNamespace(move_z=move), was_on=was_on, still=still)
+    found = steering_certified.latent_edit(cast(steering_certified.Turns, t), u, amounts)
+    np.testing.assert_allclose(found, np.where(was_on, 2.0, 5.0)[:, :, None] * u)
+
+
+def test_directions_and_sizes_are_those_of_the_turned_concepts(made: Made) -> None:
+    t = steering_certified.load_turns(made.records, made.encounters, made.switches, made.model, made.objects)
+    train = (t.subject.objects.index["split"] == "train").to_numpy()
+    z, on = t.subject.objects.z[train], t.subject.labels[train]
+    apart = [(z[y].mean(axis=0) - z[~y].mean(axis=0)) @ u for y, u in zip(on.T, t.directions, strict=True)]
+    assert t.sizes == pytest.approx(np.array(apart), rel=1e-3)

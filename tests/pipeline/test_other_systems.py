@@ -9,16 +9,24 @@ from scipy import sparse
 
 from jepascope import params
 from jepascope.analysis.rollouts import Matched
+from jepascope.analysis.sae.baselines import principal_atoms
 from jepascope.analysis.stats import Inference
 from jepascope.book.other_tables import frame_table
 from jepascope.objects import make_objects
 from jepascope.pipeline import other_systems
 from jepascope.pipeline.displacement import drift_of, drift_of_changing
 from jepascope.pipeline.methods_in_noise import four, timed
-from jepascope.pipeline.predictor_bases import load_axes, load_codes, load_layer, open_predictor
+from jepascope.pipeline.predictor_bases import (
+    bases_of,
+    describe_axes,
+    load_axes,
+    load_codes,
+    load_layer,
+    open_predictor,
+)
 from jepascope.pipeline.readings import load_reading, load_table
 from jepascope.pipeline.rollouts import Rollouts
-from jepascope.store import write_table
+from jepascope.store import write_json, write_table
 
 pytest_plugins = ["tests.fixtures_trained"]
 
@@ -60,6 +68,11 @@ def test_the_predictor_is_opened_and_test_patients_choose_nothing(toy_objects, t
     kept = load_table(tmp_path, "kept").set_index(["basis", "axes"])["value"]
     assert kept["interaction basis", 16] < kept["interaction basis", 1]
     assert load_axes(tmp_path)["interaction basis"]["acting"] <= load_axes(tmp_path)["interaction basis"]["axes"]
+    layer = load_layer(toy_objects, toy_model_folder)
+    train, D = layer.of("train"), layer.z_hat.shape[1]
+    outputs = principal_atoms(train.z_hat, 2 * D)[:D]  # directions of ẑ are training patients', too
+    again = describe_axes(layer.of("test"), bases_of(train, 0), outputs)
+    assert again["principal axes"]["edges"] == pytest.approx(load_axes(tmp_path)["principal axes"]["edges"], rel=1e-4)
 
 
 def test_axes_speak_where_they_lie_furthest_out():
@@ -110,7 +123,23 @@ def test_drift_on_changing_targets_differs_where_early_encounters_are_easier():
     late = k == 2
     same = Matched(z[late], rolled.z_hat[:, late], np.zeros((2, 30, 2)), np.zeros(2), patients[late])
     assert drift_of(same, HOW, 0)[:3] == pytest.approx((0, 0, 0))
-    assert drift_of_changing(rolled, HOW, 0).value == pytest.approx(100 * (1 / 0.75 - 1))
+    changing = drift_of_changing(rolled, HOW, 0)
+    assert changing.value == pytest.approx(100 * (1 / 0.75 - 1))
+    assert (changing.n_rows, changing.n_patients) == (60, 30)  # first encounters are nobody's target
+
+
+def test_a_twin_stands_beside_the_vote_only_where_its_rival_was_fitted_to_the_twin(tmp_path):
+    found = {"low": 0.0, "high": 0.5, "n_rows": 9, "n_patients": 3, "null": 0.0, "null_low": 0.0, "null_high": 0.1}
+    pairs = {("consensus", m): 0.3 for m in ("topk", "lib")} | {("twin", "topk"): -0.4, ("twin", "lib"): -0.2}
+    pairs |= {("twin", "twin_lib"): 0.1}
+    rows = [{"reference": a, "method": b, "measure": "mean r", "value": v, "p": 0.5} for (a, b), v in pairs.items()]
+    write_table(tmp_path / "differences.parquet", pd.DataFrame([row | found for row in rows]))
+    write_table(tmp_path / "methods.parquet", pd.DataFrame({"method": ["consensus", "topk", "lib"]}))
+    for best, twin in (("topk", None), ("lib", 0.1)):
+        write_json(tmp_path / "best.json", {"best": best})
+        reading = other_systems.vote_over_best(tmp_path)
+        assert reading.estimate.value == 0.3
+        assert (reading.untrained and reading.untrained.value) == twin
 
 
 def test_the_frame_has_a_row_a_method_and_the_best_first(tmp_path):

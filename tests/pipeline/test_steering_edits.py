@@ -12,7 +12,9 @@ from tests.fixtures_encounters import toy_encounters
 from tests.models.batches_by_hand import random_batch
 
 from jepascope import params
+from jepascope.analysis.sae import Dictionary
 from jepascope.analysis.stats import Inference, NotComputable
+from jepascope.analysis.steering import GRID, Scored, areas
 from jepascope.book import steering_tables
 from jepascope.book.figures import steering as figures
 from jepascope.cohort import encounters as cohort_encounters
@@ -197,3 +199,65 @@ def test_the_two_groups_are_among_the_concepts(made: Made) -> None:
     assert {"one", "two"} <= set(s.concepts["concept"])
     assert isinstance(s.concepts, pd.DataFrame)
     assert s.labels.shape == (len(s.objects.z), len(s.concepts))
+
+
+def test_runs_are_the_edits_of_each_concept_and_draw_by_itself_and_nulls_keep_their_names() -> None:
+    g = np.random.default_rng(0)
+    R, Q, n, A = 3, 2, 7, len(GRID)
+    M, still, amounts = g.standard_normal((4, 4)), g.standard_normal((n, 4)), g.random((n, Q, A)) * np.array(GRID)
+    u, labels = g.standard_normal((Q, 4)), g.standard_normal((R, Q, 4))
+    other = np.array([[False, True], [True, False]])
+    readers = steering.Readers(g.standard_normal((Q, 4)), g.standard_normal((R, Q, 4)), other)
+    random = g.standard_normal((R, 4))
+
+    def linear(u: np.ndarray, amounts: np.ndarray) -> np.ndarray:
+        return still[:, None] + amounts[:, :, None] * (u @ M)
+
+    def alone(u: np.ndarray, own: np.ndarray, q: int) -> Scored:
+        moved = amounts[:, q, :, None] * (u @ M)  # [n, A, D]
+        return Scored(moved @ own, np.abs(moved @ readers.own[other[q]].T).mean(axis=2))
+
+    ((kind, found, scored),) = steering.run_kinds(
+        linear, {"mean": steering_directions.Directions(u, labels, amounts)}, random, readers, still
+    )
+    assert kind == "mean"
+    for q in range(Q):
+        np.testing.assert_allclose(scored.on.reshape(n, Q, A)[:, q], alone(u[q], readers.own[q], q).on)
+        for r in range(R):
+            ways = {
+                "": (u[q], readers.own[q]),
+                "labels_": (labels[r, q], readers.labels[r, q]),
+                "random_": (random[r], readers.own[q]),
+            }
+            for name, way in ways.items():
+                for which, area in zip(("on", "selective"), areas(alone(*way, q)), strict=True):
+                    drawn = getattr(found, name + which)
+                    np.testing.assert_allclose((drawn[r] if name else drawn)[:, q], area[:, 0], rtol=1e-5)
+
+
+def test_readers_look_for_what_the_next_encounter_holds(made: Made) -> None:
+    s = made.subject()
+    o, g = s.objects, np.random.default_rng(0)
+    z_hat = g.standard_normal(o.z_hat.shape)
+    z_hat[:, 0] += 3 * s.labels[o.target_rows, 0]
+    z_hat[:, 1] += 3 * s.labels[o.target_rows - 1, 0]
+    found = steering.fit_readers(s._replace(objects=o._replace(z_hat=z_hat)), random_labels(s, 2, g)).own[0]
+    assert found[0] > 2 * abs(found[1])
+
+
+def test_a_feature_is_set_to_a_typical_high_value_or_taken_away(made: Made) -> None:
+    s, D = made.subject(), made.subject().objects.z.shape[1]
+    labels = s.labels[:, :2]
+    s = s._replace(labels=labels)
+    g = np.random.default_rng(0)
+    x = np.abs(0.1 * g.standard_normal((len(labels), D))) + 1e-3
+    x[:, :2] += 5 * labels[:, ::-1]  # feature 0 is the second concept's, feature 1 the first's
+    one = Dictionary(
+        W_enc=np.eye(D), b_enc=np.zeros(D), W_dec=np.eye(D), b_dec=np.zeros(D), mean=np.zeros(D), scale=2.0, active=D
+    )  # fmt: skip
+    found = make_directions("feature", x, s, random_labels(s, 2, g), one)
+    np.testing.assert_array_equal(found.u, np.eye(D)[[1, 0]])
+    now = x[s.rows][:, [1, 0]]
+    np.testing.assert_allclose(now + found.amounts[:, :, GRID.index(-1.0)], 0, atol=1e-6)
+    set_to = now + found.amounts[:, :, GRID.index(1.0)]
+    np.testing.assert_allclose(set_to, np.quantile(x[s.before][:, [1, 0]], 0.9, axis=0) * np.ones_like(now), rtol=1e-5)

@@ -6,10 +6,12 @@ to be told by it: a correlation of a tenth is beyond chance and leaves all but a
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import numpy as np
 
 from jepascope.analysis.families import Family, max_t, moved_correlations
-from jepascope.analysis.stats import Estimate, Inference, bootstrap_of_sums, patient_codes, permuted_rows
+from jepascope.analysis.stats import Estimate, Inference, bootstrap_of_sums, patient_codes, patient_sums, permuted_rows
 
 # Patients in whom a feature is strongest, among whom its label is counted.
 TOP = 100
@@ -53,18 +55,38 @@ def carried_share(
     )  # fmt: skip
 
 
-def precision_at(f: np.ndarray, labels: np.ndarray, patients: np.ndarray, top: int = TOP) -> tuple[np.ndarray, float]:
-    """Among the `top` patients in whom a feature is strongest, the share who have the label, [F, L]; and how many.
+def best_labels(f: np.ndarray, labels: np.ndarray) -> np.ndarray:
+    """The label of largest |r| for every feature, int [F]; f [n, F], labels [n, L] of training patients.
 
-    A patient counts with her encounter of the largest code, f [n, F], and with the label it has there, labels [n, L]:
-    with rows, ten encounters of one patient would be ten hits. Fewer patients than `top`: half of them.
+    Chosen on those on whom it is read, the best of hundreds would be flattered. 0 for a feature that is constant.
+    """
+    r = moved_correlations(f, labels)(np.arange(len(f))[None])[0].reshape(labels.shape[1], f.shape[1])
+    return np.asarray(np.nan_to_num(np.abs(r)).argmax(axis=0))
+
+
+class Precision(NamedTuple):
+    """How often the patients in whom a feature is strongest have each label."""
+
+    share: np.ndarray  # [F, L]; NaN for a feature that is on in nobody
+    among: np.ndarray  # int [F], so many patients
+    base: np.ndarray  # [L], at a random encounter of a random patient
+
+
+def precision_at(f: np.ndarray, labels: np.ndarray, patients: np.ndarray, top: int = TOP) -> Precision:
+    """Among the `top` patients in whom a feature is strongest, the share who have the label.
+
+    A patient counts with her encounter of the largest code, f [n, F] ≥ 0, and with the label it has there, labels
+    [n, L]: with rows, ten encounters of one patient would be ten hits. Never more than half of the patients, nor those
+    in whom the feature is off.
     """
     codes, n_patients = patient_codes(patients)
-    taken = min(top, max(1, n_patients // 2))
-    found = np.empty((f.shape[1], labels.shape[1]))
+    found, among = np.full((f.shape[1], labels.shape[1]), np.nan), np.zeros(f.shape[1], int)
     for j, code in enumerate(f.T):
         order = np.lexsort((-code, codes))
         strongest = order[np.r_[True, np.diff(codes[order]) > 0]]  # [B], one row a patient
-        first = strongest[np.argsort(-code[strongest], kind="stable")[:taken]]
-        found[j] = labels[first].mean(axis=0)
-    return found, taken
+        among[j] = min(top, max(1, n_patients // 2), np.count_nonzero(code[strongest] > 0))
+        if among[j]:
+            first = strongest[np.argsort(-code[strongest], kind="stable")[: among[j]]]
+            found[j] = labels[first].mean(axis=0)
+    base = patient_sums(labels, patients) / np.bincount(codes)[:, None]  # [B, L]
+    return Precision(found, among, base.mean(axis=0))

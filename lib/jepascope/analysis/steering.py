@@ -205,6 +205,15 @@ def share_steerable(
     return value.estimate(*interval(value.values, how.level)), null_of(np.array(by_chance), value.value, how.level)
 
 
+def upper_end(null: Null) -> Null:
+    """The null for a claim about directions, which is to clear what the luckier draws reach, and not their mean.
+
+    Which way a direction points is the same for all patients: an interval over patients that clears the mean of the
+    draws clears half of the draws, however little there is to find.
+    """
+    return null._replace(value=null.high)
+
+
 def _drawn(values: np.ndarray, patients: np.ndarray) -> Drawn:
     return Drawn(float(values[0]), values[1:], len(patients), len(np.unique(patients)))
 

@@ -148,20 +148,24 @@ def candidate_table(found: pd.DataFrame) -> pd.DataFrame:
 
 
 def concept_table(concepts: pd.DataFrame, most: int = 8) -> pd.DataFrame:
-    """The planted concepts that what labels leave of z tells best: a column a part."""
+    """The named concepts that what labels leave of z tells best, then the one without a label: a column a part."""
     parts = list(dict.fromkeys(concepts["part"]))
     wide = concepts.assign(told=_interval(concepts, "")).pivot(
         index="concept", columns="part", values=["told", "value"]
     )
-    order = wide["value"][parts[1]].astype(float).sort_values(ascending=False).index[:most]
-    about = concepts.drop_duplicates("concept").set_index("concept").loc[order]
+    about = concepts.drop_duplicates("concept").set_index("concept")
+    best = wide["value"][parts[1]].astype(float).sort_values(ascending=False).index
+    labelled = about.loc[best, "labelled"].to_numpy(bool)
+    order = best[labelled][:most].append(best[~labelled])
+    about = about.loc[order]
     named = pd.DataFrame({"concept": order.str.replace("_", " "), "dynamics": about["dynamics"].to_numpy()})
     return named.assign(**{part: wide["told"][part].loc[order].to_numpy() for part in parts})
 
 
 def feature_table(features: pd.DataFrame, most: int = 6) -> pd.DataFrame:
-    """The concepts that single features go with best once labels are taken out, and the one without a label."""
-    some = pd.concat([features.head(most), features[~features["labelled"]]]).drop_duplicates("concept")
+    """The named concepts that single features go with best once labels are taken out, then the one without a label."""
+    labelled = features["labelled"].to_numpy(bool)
+    some = pd.concat([features[labelled].head(most), features[~labelled]])
     numbers = some.columns.drop(["concept", "dynamics", "labelled"])
     shown = pd.DataFrame({"concept": some["concept"].str.replace("_", " "), "dynamics": some["dynamics"]})
     return shown.assign(**{f"r, {name}": some[name].map("{:z.3f}".format) for name in numbers})

@@ -36,11 +36,12 @@ class Turned(NamedTuple):
 
 
 def concepts_to_turn(concepts: pd.DataFrame) -> pd.DataFrame:
-    """The concepts to turn, of `Truth.concepts`: without a parent, whose state would forbid them. Rows name, dynamics.
+    """The concepts to turn, of `Truth.concepts`: such as leave a state that a patient can be in. Rows name, dynamics.
 
-    Raises NotComputable if none can be turned.
+    One with a parent can't be on without it, and a parent can't go while the other is on: it would take that along at
+    the next encounter, and turning one concept would be turning two. Raises NotComputable if none can be turned.
     """
-    free = concepts[concepts["parent"].isna()]
+    free = concepts[concepts["parent"].isna() & ~concepts["name"].isin(concepts["parent"])]
     chosen = [free[free["dynamics"] == kind].nlargest(most, "prevalence") for kind, most in QUOTA.items()]
     found = pd.concat(chosen, ignore_index=True)[["name", "dynamics"]]
     if found.empty:
@@ -94,6 +95,27 @@ def agree_by_chance(
         draws.append((_slope(sums)[0], _cosine(sums)[0]))
     slopes, cosines = np.array(draws).T
     return null_of(slopes, found.slope.value, level), null_of(cosines, found.cosine.value, level)
+
+
+def agree_with_others(
+    true: Turned, predicted: Turned, which: np.ndarray, found: Agreement, draws: int, level: float,
+    rng: np.random.Generator,
+) -> Null:  # fmt: skip
+    """Cosine of the same predicted effects with the true ones of other concepts among `which`, dealt at random.
+
+    What all turned concepts do alike, such as a longer stay, would be in the cosine of any of them. Edits of records
+    have no length or direction that could be drawn at random: these are theirs. Raises NotComputable under two.
+    """
+    at = np.flatnonzero(which)
+    if len(at) < 2:
+        raise NotComputable(f"{len(at)} concepts that act, 2 needed to exchange their effects")
+    cosines = np.empty(draws)
+    for draw in range(draws):
+        ring = rng.permutation(at)
+        dealt = predicted.effect[:, np.roll(ring, 1)], predicted.doubt[:, np.roll(ring, 1)]
+        products = _products(Turned(true.effect[:, ring], true.doubt[:, ring]), Turned(*dealt))
+        cosines[draw] = _cosine(np.array([[x.sum() for x in products]]))[0]
+    return null_of(cosines, found.cosine.value, level)
 
 
 def _products(true: Turned, predicted: Turned) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -32,7 +33,7 @@ from jepascope.analysis.maps import COMPONENTS
 from jepascope.analysis.stats import Estimate, Inference, NotComputable, Null, null_of
 from jepascope.cohort import encounters as cohort_encounters
 from jepascope.objects import load_objects
-from jepascope.pipeline.bridge_labels import Space, name_encounters, spaces_of
+from jepascope.pipeline.bridge_labels import NAMES, Space, name_encounters, spaces_of
 from jepascope.pipeline.readings import Reading, load_reading, save_readings
 from jepascope.store import read_json, read_table, read_tensors, write_json, write_table
 
@@ -47,6 +48,32 @@ COHORTS_OF_NOTHING = 3
 AXES, RESIDUAL = "axes", "residual"
 
 
+class Refitted(NamedTuple):
+    """What a lasso of the labels leaves of test rows: fitted to training rows as they are, and to moved ones.
+
+    `left` and `was` are squares, [1 + REFITS, n, Q]; from 1 on patients are given others' rows.
+    """
+
+    left: np.ndarray
+    was: np.ndarray
+    penalty: np.ndarray  # [Q], of the rows as they are
+
+    @property
+    def by_column(self) -> np.ndarray:
+        """R² of every column [Q] as it is; 0 for a column that is constant."""
+        return 1 - self.left[0].sum(axis=0) / np.maximum(self.was[0].sum(axis=0), 1e-12)
+
+    @property
+    def by_row(self) -> np.ndarray:
+        """What is left and what there was, [n, 2], as of `axis_labels.squares`."""
+        return np.column_stack([self.left[0].sum(axis=1), self.was[0].sum(axis=1)])
+
+    @property
+    def moved(self) -> np.ndarray:
+        """R² over all columns where patients are given others' rows, [REFITS]."""
+        return 1 - self.left[1:].sum(axis=(1, 2)) / self.was[1:].sum(axis=(1, 2))
+
+
 class _Reached(NamedTuple):
     """Tier A of one space of one model, on test patients."""
 
@@ -56,11 +83,13 @@ class _Reached(NamedTuple):
     patients: np.ndarray  # [n]
 
 
-def load_spaces(encounters: Path, trained: Path, twin: Path) -> tuple[pd.DataFrame, dict[str, dict[str, Space]]]:
-    """The table of labels, and model → object → `Space`."""
+def load_spaces(
+    encounters: Path, trained: Path, twin: Path, names: Sequence[str] = NAMES
+) -> tuple[pd.DataFrame, dict[str, dict[str, Space]]]:
+    """The table of labels, and model → object (of `names`) → `Space`."""
     labels = name_encounters(cohort_encounters.load(encounters))
     folders = zip(MODELS, (trained, twin), strict=True)
-    return labels.table, {model: spaces_of(load_objects(folder), labels) for model, folder in folders}
+    return labels.table, {model: spaces_of(load_objects(folder), labels, names) for model, folder in folders}
 
 
 def reach_axes(
@@ -95,28 +124,32 @@ def reach_axes(
     write_json(folder / "labels.json", counts)
 
 
-def _reach(space: Space, seed: int) -> _Reached:
-    """Fit the space and, beside it, REFITS copies in which each patient has another's rows: one problem for all.
+def refit(space: Space, y: np.ndarray, seed: int) -> Refitted:
+    """Fit y [N, Q] to the space's labels and, beside it, REFITS copies in which each patient has another's rows.
 
-    To move the rows instead of the labels is the same null, and leaves the labels' products as they are.
+    One problem for all: to move the rows instead of the labels is the same null, and leaves the labels' products as
+    they are. y is taken about its training mean.
     """
-    axes = leading_axes(space.x[space.train])
-    y, Q = axes.place(space.x), len(axes.variance)
     moves = moved_rows(space.patients, space.train, space.test, REFITS, np.random.default_rng(seed))
     train, test = (
         np.hstack([y[part], *(y[part][rows] for rows in moved)])
         for part, moved in ((space.train, moves.train), (space.test, moves.test))
     )
-    given = (space.labels[space.train], train, space.patients[space.train], FOLDS, np.random.default_rng(seed))
-    fit = fit_labels(*given)
-    each = np.split(np.square(test - fit.predict(space.labels[space.test])), 1 + REFITS, axis=1)
-    moved = [
-        1 - left.sum() / np.square(y).sum() for left, y in zip(each, np.split(test, 1 + REFITS, axis=1), strict=True)
-    ]
-    r2 = 1 - each[0].sum(axis=0) / np.square(test[:, :Q]).sum(axis=0)
-    by_axis = {"axis": np.arange(1, Q + 1), "variance": axes.variance, "r2": r2, "penalty": fit.share[:Q]}
-    left = np.column_stack([each[0].sum(axis=1), np.square(test[:, :Q]).sum(axis=1)])
-    return _Reached(left, np.array(moved[1:]), pd.DataFrame(by_axis), space.patients[space.test])
+    labels, who = space.labels[space.train], space.patients[space.train]
+    fit = fit_labels(labels, train, who, FOLDS, np.random.default_rng(seed))
+    left, was = (
+        np.stack(np.split(np.square(rows), 1 + REFITS, axis=1))
+        for rows in (test - fit.predict(space.labels[space.test]), test)
+    )
+    return Refitted(left, was, fit.share[: y.shape[1]])
+
+
+def _reach(space: Space, seed: int) -> _Reached:
+    axes = leading_axes(space.x[space.train])
+    found = refit(space, axes.place(space.x), seed)
+    by_axis = {"axis": np.arange(1, len(axes.variance) + 1), "variance": axes.variance}
+    by_axis |= {"r2": found.by_column, "penalty": found.penalty}
+    return _Reached(found.by_row, found.moved, pd.DataFrame(by_axis), space.patients[space.test])
 
 
 def _less(one: _Reached, other: _Reached, how: Inference, seed: int) -> Reading:

@@ -39,7 +39,7 @@ def certify_residual(
     Leaves concepts.parquet and READINGS. Raises NotComputable where the concept without a label has too few carriers.
     """
     how = _capped(statistics)
-    _, by_model = load_spaces(encounters, trained, twin)
+    _, by_model = load_spaces(encounters, trained, twin, ("z",))
     index = load_objects(trained).index
     truth = load_truth(records / "planted", index)
     parts: dict[str, np.ndarray] = {}
@@ -73,7 +73,7 @@ def certify_residual_features(
     NotComputable under two kept features.
     """
     how = _capped(statistics)
-    _, by_model = load_spaces(encounters, trained, twin)
+    _, by_model = load_spaces(encounters, trained, twin, ("z",))
     space, index = by_model[MODELS[0]]["z"], load_objects(trained).index
     truth = load_truth(records / "planted", index)
     f = densify(encode(load_consensus(votes), space.x.astype(np.float32)))

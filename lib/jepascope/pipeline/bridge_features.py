@@ -9,15 +9,15 @@ import numpy as np
 import pandas as pd
 
 from jepascope import params
-from jepascope.analysis.axis_labels import explained, fit_labels, moved_rows
+from jepascope.analysis.axis_labels import explained
 from jepascope.analysis.enrichment import MIN_CELL
-from jepascope.analysis.feature_labels import carried_share, precision_at, search, tied
+from jepascope.analysis.feature_labels import best_labels, carried_share, precision_at, search, tied
 from jepascope.analysis.label_ties import ties
 from jepascope.analysis.sae import Dictionary, densify, encode
 from jepascope.analysis.sae.dictionary import decode
 from jepascope.analysis.sae.labels import label_entropy
 from jepascope.analysis.stats import Estimate, Inference, NotComputable, Null, null_of
-from jepascope.pipeline.bridge import FOLDS, MODELS, REFITS, load_spaces
+from jepascope.pipeline.bridge import MODELS, Refitted, load_spaces, refit
 from jepascope.pipeline.bridge_labels import LASTING, Space
 from jepascope.pipeline.dictionaries import load_consensus, load_dictionary
 from jepascope.store import read_table, write_json, write_table
@@ -25,8 +25,8 @@ from jepascope.store import read_table, write_json, write_table
 # Draws and moves of thousands of pairs: so many tell five in a hundred.
 DRAWS = 100
 CANDIDATES = 8
-# Whose features: of the trained model's z, the same dictionary on ẑ, and all features of one fit to the twin's z.
-Z, Z_HAT, TWIN = "z", "ẑ", "untrained z"
+# Whose features: kept ones of the trained model's z, the same on ẑ, and all of one fit each to z and to the twin's z.
+Z, Z_HAT, FIT, TWIN = "z", "ẑ", "z, a single fit", "untrained z"
 
 
 class _Coded(NamedTuple):
@@ -43,27 +43,35 @@ def reach_features(
     trained: Path,
     twin: Path,
     votes: Path,
+    dictionaries: Path,
     baselines: Path,
     statistics: params.Statistics,
     seed: int,
 ) -> None:
-    """The step of tier C: kept features of z, and of ẑ in the same words, against labels, beside features of the twin.
+    """The step of tier C: kept features of z, and of ẑ in the same words, against labels, beside single fits.
 
     Labels are sought by max-T on test patients, where nothing was fitted; how much of a code labels tell is fitted on
-    training patients. Leaves reach.parquet (a row a space: features, tied, share carried, share told), features.parquet
-    (a row a kept feature of z with its best label). Raises NotComputable where under two features are kept.
+    training patients. The vote keeps too little of the twin's z, so its features are those of a single fit, to be
+    compared with those of a single fit to the trained z. Leaves reach.parquet (a row a space: features, tied, share
+    carried, share told), features.parquet (a row a kept feature of z with its best label). Raises NotComputable where
+    under two features are kept.
     """
     how = Inference(**statistics.model_dump())
     how = how._replace(bootstrap=min(how.bootstrap, DRAWS), permutations=min(how.permutations, DRAWS))
-    kept, alone = load_consensus(votes), load_dictionary(baselines, "twin")
-    table, by_model = load_spaces(encounters, trained, twin)
+    kept, alone, of_twin = load_consensus(votes), load_dictionary(dictionaries), load_dictionary(baselines, "twin")
+    table, by_model = load_spaces(encounters, trained, twin, (Z, Z_HAT))
     ours, theirs = (by_model[model] for model in MODELS)
+    of = ((Z, ours[Z], kept), (Z_HAT, ours[Z_HAT], kept), (FIT, ours[Z], alone), (TWIN, theirs[Z], of_twin))
     coded = {
-        name: _Coded(space, words, densify(encode(words, space.x.astype(np.float32))))
-        for name, space, words in ((Z, ours["z"], kept), (Z_HAT, ours["ẑ"], kept), (TWIN, theirs["z"], alone))
+        name: _Coded(space, words, densify(encode(words, space.x.astype(np.float32)))) for name, space, words in of
     }
     names = table.loc[table["yes_no"], ["label", "family"]].reset_index(drop=True)
-    features = _features(coded[Z], names, how, seed)
+    # Codes are taken about their training mean, as `refit` asks.
+    fits = {
+        name: refit(one.space, one.f - one.f[one.space.train].mean(axis=0, dtype=float), seed)
+        for name, one in coded.items()
+    }
+    features = _features(coded[Z], fits[Z], names, how, seed)
     numbers = np.flatnonzero(read_table(votes / "votes.parquet")["kept"])
     write_table(folder / "features.parquet", features.assign(feature=numbers))
     rows = []
@@ -74,21 +82,18 @@ def reach_features(
         else:
             given = (one.f[test], one.space.yes_no[test], one.space.patients[test], how, rng)
             has = tied(search(*given).adjusted, how.level)
-        rows.append({"space": name, **_row(one, has, how, seed)})
+        rows.append({"space": name, **_row(one, fits[name], has, how, seed)})
     write_table(folder / "reach.parquet", pd.DataFrame(rows))
     write_json(folder / "draws.json", {"draws": how.permutations})
 
 
-def _row(one: _Coded, has: np.ndarray, how: Inference, seed: int) -> dict[str, float]:
+def _row(one: _Coded, fit: Refitted, has: np.ndarray, how: Inference, seed: int) -> dict[str, float]:
     """What one space's features say: how many are tied, what those carry, and what labels tell of the codes."""
     test, patients = one.space.test, one.space.patients[one.space.test]
     x, f, mean = one.space.x[test], one.f[test], one.space.x[one.space.train].mean(axis=0)
-    full, part = (_rebuilt(one.dictionary, f * some) for some in (np.ones(len(has), np.float32), has))
+    full, part = (decode(one.dictionary, f * some) for some in (np.ones(len(has), np.float32), has))
     carried = carried_share(x, full, part, mean, patients, how, np.random.default_rng(seed))
-    left, was = _fit_codes(one, seed)
-    columns = np.column_stack([left[0].sum(axis=1), was[0].sum(axis=1)])
-    told = explained(columns, patients, how, np.random.default_rng(seed))
-    moved = 1 - left[1:].sum(axis=(1, 2)) / was[1:].sum(axis=(1, 2))
+    told = explained(fit.by_row, patients, how, np.random.default_rng(seed))
     alive = f.any(axis=0)
     counts = {
         "features": int(alive.sum()),
@@ -96,50 +101,30 @@ def _row(one: _Coded, has: np.ndarray, how: Inference, seed: int) -> dict[str, f
         "n_rows": len(f),
         "n_patients": told.n_patients,
     }
-    null = null_of(moved, told.value, how.level).columns()
+    null = null_of(fit.moved, told.value, how.level).columns()
     spelled = {f"carried_{end}": getattr(carried, end) for end in ("value", "low", "high")}
     return counts | spelled | {f"told_{end}": getattr(told, end) for end in ("value", "low", "high")} | null
 
 
-def _rebuilt(dictionary: Dictionary, f: np.ndarray) -> np.ndarray:
-    """x̂ [n, D] in the space's own units."""
-    return decode(dictionary, f.astype(np.float32)) * dictionary.scale + dictionary.mean
+def _features(one: _Coded, fit: Refitted, names: pd.DataFrame, how: Inference, seed: int) -> pd.DataFrame:
+    """A row a feature: its label of largest |r| with its numbers, whether it is tied, and what all labels tell.
 
-
-def _fit_codes(one: _Coded, seed: int) -> tuple[np.ndarray, np.ndarray]:
-    """What labels leave of every code of test rows, and what there was, squared: [1 + REFITS, n, F], moved from 1 on.
-
-    A lasso fitted to training rows, codes taken about their training mean.
+    The label is chosen on training patients; what goes with it is read on test patients.
     """
-    space = one.space
-    y = one.f - one.f[space.train].mean(axis=0, dtype=float)
-    moves = moved_rows(space.patients, space.train, space.test, REFITS, np.random.default_rng(seed))
-    train, test = (
-        np.hstack([y[part], *(y[part][rows] for rows in moved)])
-        for part, moved in ((space.train, moves.train), (space.test, moves.test))
-    )
-    labels, who = space.labels[space.train], space.patients[space.train]
-    fit = fit_labels(labels, train, who, FOLDS, np.random.default_rng(seed))
-    left = np.square(test - fit.predict(space.labels[space.test]))
-    return np.stack(np.split(left, 1 + REFITS, axis=1)), np.stack(np.split(np.square(test), 1 + REFITS, axis=1))
-
-
-def _features(one: _Coded, names: pd.DataFrame, how: Inference, seed: int) -> pd.DataFrame:
-    """A row a feature: its label of largest |r| with its numbers, whether it is tied, and what all labels tell."""
     space, test = one.space, one.space.test
     f, labels, patients = one.f[test], space.yes_no[test], space.patients[test]
-    found = ties(f, labels, patients, how, np.random.default_rng(seed))
-    best = np.nan_to_num(np.abs(found.r)).argmax(axis=1)
+    best = best_labels(one.f[space.train], space.yes_no[space.train])
     at = (np.arange(len(best)), best)
-    precision, among = precision_at(f, labels.astype(float), patients)
+    found = ties(f, labels, patients, how, np.random.default_rng(seed))
+    precision = precision_at(f, labels.astype(float), patients)
     lasting = names["family"].isin(LASTING).to_numpy()
     entropy = label_entropy(f, labels[:, lasting]) if lasting.sum() >= 2 else None
-    left, was = (part[0].sum(axis=0) for part in _fit_codes(one, seed))
     table = pd.DataFrame({"label": names["label"].to_numpy()[best], "family": names["family"].to_numpy()[best]})
     table = table.assign(
         r=found.r[at], low=found.r_low[at], high=found.r_high[at], adjusted=found.adjusted[at], auroc=found.auroc[at],
-        precision=precision[at], among=among, lift=precision[at] / np.maximum(labels.mean(axis=0)[best], 1e-9),
-        tied=tied(found.adjusted, how.level), told=1 - left / np.maximum(was, 1e-12),
+        precision=precision.share[at], among=precision.among,
+        lift=precision.share[at] / np.maximum(precision.base[best], 1e-9),
+        tied=tied(found.adjusted, how.level), told=fit.by_column,
         reach=[len(np.unique(patients[on])) for on in (f > 0).T],
     )  # fmt: skip
     return table.assign(

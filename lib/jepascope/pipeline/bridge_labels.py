@@ -6,6 +6,7 @@ drugs and procedures are left out: they say what was measured or done, and nobod
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -86,26 +87,27 @@ def quantities(index: pd.DataFrame) -> dict[str, np.ndarray]:
     return found | {"age": index["age"].to_numpy(float)}
 
 
-def spaces_of(objects: Objects, labels: Labels) -> dict[str, Space]:
+def spaces_of(objects: Objects, labels: Labels, names: Sequence[str] = NAMES) -> dict[str, Space]:
     """z answers to the labels of its encounter, c also to those so far, ẑ and e to the predicted encounter's.
 
-    Nothing at k answers to what is named later, but ẑ, which is about it.
+    Of NAMES those asked for. Nothing at k answers to what is named later, but ẑ, which is about it.
     """
     index, yes_no = objects.index, labels.table["yes_no"].to_numpy(bool)
     k, patients, split = index["k"].to_numpy(), index["subject_id"].to_numpy(), index["split"].to_numpy()
-    lasting = labels.table["family"].isin(LASTING).to_numpy()
-    share = so_far(labels.values, k)
-    ever = np.where(lasting, share > 0, labels.values > 0)[:, yes_no]
-    now, every = labels.values[:, yes_no] > 0, np.arange(len(k))
+    now, every = labels.values > 0, np.arange(len(k))
     given = {
         "z": (objects.z, every, labels.values, now),
-        "c": (objects.c, every, np.hstack([labels.values, share[:, lasting]]), ever),
         "ẑ": (objects.z_hat, objects.target_rows, labels.values, now),
         "e": (objects.e, objects.target_rows, labels.values, now),
     }
+    if "c" in names:
+        lasting = labels.table["family"].isin(LASTING).to_numpy()
+        share, ever = so_far(labels.values[:, lasting], k), now.copy()
+        ever[:, lasting] = share > 0
+        given["c"] = (objects.c, every, np.hstack([labels.values, share]), ever)
     return {
-        name: Space(x, at, y[at], on[at], patients[at], split[at] == "train", split[at] == "test")
-        for name, (x, at, y, on) in given.items()
+        name: Space(x, at, y[at], on[at][:, yes_no], patients[at], split[at] == "train", split[at] == "test")
+        for name, (x, at, y, on) in ((name, given[name]) for name in names)
     }
 
 

@@ -169,12 +169,13 @@ def drift_of(targets: Matched, how: Inference, seed: int) -> Estimate:
 
 def drift_of_changing(rolled: Rollouts, how: Inference, seed: int) -> Estimate:
     """The same when each horizon is measured on all targets that it reaches: early encounters count at h = 1 alone."""
-    far, k = len(rolled.z_hat), rolled.index["k"].to_numpy()
+    far, reached = len(rolled.z_hat), rolled.index["k"].to_numpy() >= 1
+    k, z, z_hat = rolled.index["k"].to_numpy()[reached], rolled.z[reached], rolled.z_hat[:, reached]
     first, last = (
-        np.where(k >= h, np.abs(np.nan_to_num(rolled.z_hat[h - 1]).astype(float) - rolled.z).sum(axis=1), 0.0)
-        for h in (1, far)
+        np.where(k >= h, np.abs(np.nan_to_num(z_hat[h - 1]).astype(float) - z).sum(axis=1), 0.0) for h in (1, far)
     )
-    return _drift(first, last, rolled.index["subject_id"].to_numpy(), how, seed, k >= 1, k >= far)
+    patients = rolled.index["subject_id"].to_numpy()[reached]
+    return _drift(first, last, patients, how, seed, k >= 1, k >= far)
 
 
 def _drift(

@@ -292,9 +292,13 @@ def load_best(folder: Path) -> str:
 
 
 def vote_over_best(folder: Path) -> Reading:
-    """The vote less the best other method; as the untrained twin's, its SAE less that. Raises as `difference`."""
+    """The vote less the best other method; the untrained twin's only where that was fitted to the twin as well.
+
+    The twin's SAE less the rival on the *trained* model would say that training helps, and nothing of the two methods.
+    Raises as `difference`.
+    """
     best = load_best(folder)
-    return difference(folder, "consensus", best, ("twin", best))
+    return difference(folder, "consensus", best, ("twin", TWINS[best]) if best in TWINS else None)
 
 
 def words_of(method: str) -> str:

@@ -122,7 +122,8 @@ def open_predictor(
         if name == "z":
             write_table(folder / "replaced.parquet", _replaced(test, stand_ins, how, seed))
             write_table(folder / "kept.parquet", kept)
-            write_json(folder / "axes.json", describe_axes(test, bases))
+            outputs = principal_atoms(layer.of("train").z_hat, 2 * test.z_hat.shape[1])[: test.z_hat.shape[1]]
+            write_json(folder / "axes.json", describe_axes(test, bases, outputs))
     readings = {
         name: Reading(of["z"][0], of["z"][1], of["untrained"][0])
         for name, of in (("transcoder_over_linear", gains), ("fewer_axes", fewer))
@@ -211,9 +212,11 @@ def _fewer(
     return (gain, null), pd.DataFrame(rows)
 
 
-def describe_axes(test: Layer, bases: dict[str, Basis]) -> dict[str, dict[str, float]]:
-    """For each basis, on test rows: how many axes act on ẑ, and how many pairs of axis and principal axis of ẑ."""
-    outputs = principal_atoms(test.z_hat, 2 * test.z_hat.shape[1])[: test.z_hat.shape[1]]
+def describe_axes(test: Layer, bases: dict[str, Basis], outputs: np.ndarray) -> dict[str, dict[str, float]]:
+    """For each basis, on test rows: how many axes act on ẑ, and how many pairs of axis and direction of ẑ.
+
+    outputs [E, D], directions of ẑ: its principal axes among training patients.
+    """
     some = test.u[np.linspace(0, len(test.u) - 1, min(len(test.u), MOST_ROWS // 4)).astype(int)]
     found = {}
     for name, basis in bases.items():

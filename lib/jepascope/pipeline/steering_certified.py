@@ -169,9 +169,12 @@ def run_all(t: Turns, dictionary: Dictionary | None, seed: int) -> tuple[dict[st
 def _agreements(
     t: Turns, p: Turned, nulls: dict[str, np.ndarray], acting: np.ndarray, how: Inference, seed: int
 ) -> dict[str, Reading]:
-    """Over rows and axes of the concepts that act: slope and cosine, against random directions and random labels."""
+    """Over rows and axes of the concepts that act: slope and cosine, against edits at random and others' effects."""
     found = certified.agree(t.true, p, acting, t.subject.patients, how, np.random.default_rng(seed))
     readings: dict[str, Reading] = {}
+    if acting.sum() > 1:
+        others = certified.agree_with_others(t.true, p, acting, found, DRAWS, how.level, np.random.default_rng(seed))
+        readings["cosine concepts"] = Reading(found.cosine, others)
     for name, effect in nulls.items():
         slope, cosine = certified.agree_by_chance(t.true, effect, acting, found, how.level)
         readings |= {f"slope {name}": Reading(found.slope, slope), f"cosine {name}": Reading(found.cosine, cosine)}
@@ -225,7 +228,8 @@ def _carried(t: Turns, shares: dict[str, np.ndarray], how: Inference, seed: int)
 def load_agreement(folder: Path, twin: Path, kind: str, name: str, null: str = "directions") -> Reading:
     """A reading of one kind of edit, with the twin's: slope, cosine, concept slope, r, shocks or acting.
 
-    null: "directions" or "labels". Raises NotComputable.
+    null: "directions" or "labels", edits of z at random; for a cosine also "concepts", the effects of other concepts.
+    Raises NotComputable.
     """
     key = f"{kind} {name} {null}"
     return load_reading(folder, key)._replace(untrained=load_reading(twin, key).estimate)
