@@ -21,6 +21,7 @@ from jepascope.audit import (
 )
 from jepascope.audit.findings import GREEN, RED, UNVERIFIED, AuditError, as_findings, gather, judge, unverified
 from jepascope.cohort.labels import LABELS
+from jepascope.models.jepa import Batch, JEPAOutput
 from jepascope.pipeline.outcomes import READMISSION, Predicted
 from jepascope.training.initial import new_model
 
@@ -98,6 +99,20 @@ def test_the_perturbed_future_is_another_one_and_the_past_is_the_same(world: tri
     assert len(perturbation.truncate(batch, keep, torch.Generator()).gap) == 12
 
 
+def test_a_past_that_a_future_breaks_has_moved(world: trials.World):
+    """NaN is neither more nor less than any bound."""
+
+    class Breaks(torch.nn.Module):
+        def forward(self, batch: Batch) -> JEPAOutput:
+            output = model(batch)
+            return output._replace(c=output.c * (float("nan") if batch.gap.max() > longest else 1.0))
+
+    model = new_model(len(world.cohort.vocabulary), trials.MODEL, seed=3)
+    index, longest = world.cohort.index, 10.0
+    short = world.cohort._replace(index=index.assign(gap_days=index["gap_days"].clip(upper=longest)))
+    assert perturbation.model_reads_no_future(Breaks(), short, 0, wanted=50)[0].status == RED
+
+
 def test_the_audit_leaves_the_model_and_its_running_statistics_as_they_were(world: trials.World):
     model = mutations.normalised_across_time(new_model(len(world.cohort.vocabulary), trials.MODEL, seed=3)).eval()
     before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
@@ -134,6 +149,29 @@ def test_scrambling_moves_test_patients_and_nobody_else(world: trials.World):
     np.testing.assert_array_equal(moved, test)
     pd.testing.assert_frame_equal(cohort.index[~test], world.cohort.index[~test])
     assert not cohort.index.loc[test, list(LABELS)].equals(world.cohort.index.loc[test, list(LABELS)])
+
+
+def test_what_is_fitted_only_with_or_only_without_test_patients_has_moved(world: trials.World):
+    for names in ({"a", "b"}, {"a"}), ({"a"}, {"a", "b"}):
+        made = iter(names)
+        found = fitted.fits_ignore_test_patients(
+            world.cohort,
+            world.objects,
+            lambda *given, made=made: dict.fromkeys(next(made), np.zeros(1)),
+            np.random.default_rng(0),
+        )
+        assert (found.value, found.status) == (1, RED)
+
+
+def test_the_bound_of_a_mean_allows_for_an_error_that_is_estimated_from_its_draws(world: trials.World):
+    """Clean draws ring once in a thousand times: of 40 draws beyond 3.56 errors, and not beyond a normal's 3.29."""
+    rows = np.arange(len(world.cohort.index))
+    rng = np.random.default_rng(0)
+    found = [permutation._at_chance("T9", "x", rng.normal(0.5, 0.1, 5), world.cohort, rows) for _ in range(1000)]
+    assert sum(one.status == RED for one in found) <= 5
+    assert permutation._at_chance("T9", "x", rng.normal(0.5, 0.1, 40), world.cohort, rows).bound == pytest.approx(
+        3.558, abs=1e-3
+    )
 
 
 def test_a_record_cut_at_k_keeps_what_was_known_then(world: trials.World):
@@ -197,6 +235,12 @@ class TestCanary:
     def test_a_handful_of_patients_is_not_verified(self):
         few = [self.model(name, 0.4, rows=40) for name in (canary.REFERENCE, "z")]
         assert set(self.judged(*few)["status"]) == {UNVERIFIED}
+
+    def test_an_interval_above_the_bound_is_too_good_however_wide(self, monkeypatch: pytest.MonkeyPatch):
+        models = [self.model(name, 0.7) for name in (canary.REFERENCE, "z")]
+        for low, status in ((0.79, UNVERIFIED), (0.81, RED)):
+            monkeypatch.setattr(canary, "interval", lambda *given, low=low: (low, 1.0))
+            assert self.judged(*models)["status"][0] == status
 
     def test_the_build_stops_until_a_waiver_covers_the_value(self, tmp_path: Path):
         table = gather(canary.too_good([self.model(canary.REFERENCE, 1.5), self.model("z", 1.5)], trials.HOW, 0))

@@ -34,8 +34,8 @@ class Waiver(NamedTuple):
 def too_good(models: Sequence[Predicted], how: Inference, seed: int) -> list[Finding]:
     """Hold every model's AUROC of 30-day readmission against TOO_GOOD, and against XGBoost's on coded data, paired.
 
-    Above the bound with an interval that reaches further than WIDE is not verified: of a handful of patients any AUROC
-    is possible, and a build that stops by chance is one that people learn to wave through.
+    Above the bound with an interval that reaches below it, and further than WIDE, is not verified: of a handful of
+    patients any AUROC is possible, and a build that stops by chance is one that people learn to wave through.
     `models` predict the same test rows.
     """
     if not models:
@@ -51,7 +51,7 @@ def too_good(models: Sequence[Predicted], how: Inference, seed: int) -> list[Fin
     about = (len(one.rows), len(np.unique(one.patients)))
     told = f"{best}, of {len(models)} models: {aurocs[best].value:.3f} [{low:.3f}, {high:.3f}]"
     value = aurocs[best].value
-    if value > TOO_GOOD and max(high - value, value - low) > WIDE:
+    if value > TOO_GOOD >= low and max(high - value, value - low) > WIDE:
         return [unverified("T8", part, f"{told}: too few patients to tell too good from good") for part in PARTS]
     return [judge("T8", PARTS[0], value, TOO_GOOD, told, *about), _excess(models, how, seed, about)]
 

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 
 import pandas as pd
 
+from jepascope.audit.canary import stop_if_too_good, waiver_file
 from jepascope.audit.findings import GREEN, RED
 from jepascope.audit.steps import FINDINGS, collect
-from jepascope.book.chapter import run_folder
+from jepascope.book.chapter import RESULTS, run_folder
 from jepascope.book.notebooks import read_book
 from jepascope.book.run import run_all
 from jepascope.ledger import LEDGER, times_opened
 from jepascope.params import load_profile, project_root
+from jepascope.store import read_json
 
 CHAPTER = "02_leak_audit"
 
@@ -21,11 +24,27 @@ def audit(profile: str, seeds: Sequence[int] | None = None, jobs: int = 2) -> pd
     """Run the chapter of the audit and what it rests on, as far as they are out of date, and return all findings.
 
     Raises ChapterError when a chapter fails; the audit's own fails when a result is too good and nobody has waived it.
+    Raises AuditError when that waiver was there when the chapter ran, and is no more: nothing runs again for it.
     """
     run_all(profile, seeds or load_profile(profile).seeds, jobs, "default", until=CHAPTER)
-    folders = sorted(file.parent for file in run_folder(profile, CHAPTER, None).glob(f"[!.]*/{FINDINGS}"))
-    opened = times_opened(project_root() / "runs" / profile / LEDGER)
-    return collect(folders, opened, read_book().find(CHAPTER).reads)
+    findings = collect(audited(profile), opened(profile), read_book().find(CHAPTER).reads)
+    stop_if_too_good(findings, waiver_file(profile))
+    return findings
+
+
+def audited(profile: str) -> list[Path]:
+    """The folders of findings that the chapter made or found current when it ran; those of earlier seeds may remain."""
+    results = run_folder(profile, CHAPTER, None) / RESULTS
+    read = [project_root() / relative for relative in read_json(results)["read"]]
+    return [folder for folder in read if folder.parent == results.parent and (folder / FINDINGS).exists()]
+
+
+def opened(profile: str) -> pd.DataFrame:
+    """The openings of the test set by evaluation, lines that can't be read among them, as the chapter has them."""
+    entered = times_opened(project_root() / "runs" / profile / LEDGER)
+    unreadable = [("(unreadable)", 1) for _ in entered.attrs["unreadable"]]
+    return pd.DataFrame([*zip(entered["evaluation"], entered["times"], strict=True), *unreadable],
+                        columns=["evaluation", "times"])  # fmt: skip
 
 
 def printed(findings: pd.DataFrame) -> str:

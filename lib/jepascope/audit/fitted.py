@@ -68,8 +68,8 @@ def fit_artefacts(cohort: Encounters, objects: Objects) -> dict[str, np.ndarray]
 def fits_ignore_test_patients(cohort: Encounters, objects: Objects, fit: Fit, rng: np.random.Generator) -> Finding:
     """Compare sha256 of each artefact before and after test patients' words, labels, gaps, z and c are scrambled."""
     before = {name: digest(array) for name, array in fit(cohort, objects).items()}
-    again = fit(*scramble_test(cohort, objects, rng))
-    moved = [name for name, array in again.items() if before.get(name) != digest(array)]
+    after = {name: digest(array) for name, array in fit(*scramble_test(cohort, objects, rng)).items()}
+    moved = [name for name in before | after if before.get(name) != after.get(name)]
     detail = f"{', '.join(before)}; moved: {', '.join(moved) or 'none'}"
     test = cohort.index[cohort.index["split"] == "test"]
     return judge("T5", "fits on z, codes and labels", len(moved), 0, detail, len(test), test["subject_id"].nunique())

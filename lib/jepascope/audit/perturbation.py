@@ -168,10 +168,12 @@ def _largest_change(
         rows_after = torch.arange(len(rows_before))
     else:
         rows_before = rows_after = _past(batch, keep).nonzero()[:, 0]
-    return max(
+    changes = [
         float((x[rows_before] - y[rows_after]).norm() / x[rows_before].norm().clamp(min=1e-12))
         for x, y in zip(_on_rows(before), _on_rows(after), strict=True)
-    )
+    ]
+    # A comparison with NaN is never true: `max` would pass one over, and a future that breaks the past with it.
+    return max(changes) if np.isfinite(changes).all() else float("inf")
 
 
 @torch.no_grad()

@@ -87,7 +87,8 @@ def settings(index: pd.DataFrame, label: str, rng: np.random.Generator) -> list[
 def tell(index: pd.DataFrame, label: str, how: Inference, seed: int) -> list[Told]:
     """Fit boosted trees on training patients and read test patients, for each way of asking.
 
-    The null hands the answers of a way of asking to other test patients with records of the same length.
+    The null hands the answers of a way of asking to other test patients who were asked about as often; where each is
+    asked once, at the last encounter, that keeps nothing of a record's length.
     Raises NotComputable where a way of asking leaves too few patients with, or without, the answer.
     """
     made = settings(index, label, np.random.default_rng([seed, 0]))

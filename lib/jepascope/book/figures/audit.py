@@ -25,6 +25,6 @@ def stories(told: pd.DataFrame) -> Figure:
                       color=colour)  # fmt: skip
     axes.set_yticks(range(len(told), 0, -1), told["name"])
     axes.set_ylim(0.4, len(told) + 0.7)
-    axes.set_xlabel("AUROC on test patients (grey: answers of patients with records of the same length)")
+    axes.set_xlabel("AUROC on test patients (grey: answers of patients who were asked about as often)")
     mark_null(axes, 0.5, "a coin")
     return figure
