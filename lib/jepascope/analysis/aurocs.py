@@ -22,8 +22,18 @@ from jepascope.analysis.stats import (
     interval,
     null_of,
     patient_codes,
+    require_carriers,
     weighted_auroc,
 )
+
+
+def enough_carriers(labels: np.ndarray, patients: np.ndarray, need: int) -> bool:
+    """Say whether a label [N] can be a target: `require_carriers` for a family, whose others go on without it."""
+    try:
+        require_carriers(labels, patients, need)
+    except NotComputable:
+        return False
+    return True
 
 
 class Aurocs(NamedTuple):

@@ -7,7 +7,7 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 
-from jepascope.analysis.aurocs import Aurocs, joint_aurocs
+from jepascope.analysis.aurocs import Aurocs, enough_carriers, joint_aurocs
 from jepascope.analysis.blind_spots import concept_directions
 from jepascope.analysis.stats import (
     Estimate,
@@ -17,7 +17,6 @@ from jepascope.analysis.stats import (
     interval,
     null_of,
     permuted_rows,
-    require_carriers,
 )
 from jepascope.certify.planted import Truth
 
@@ -73,7 +72,12 @@ def concepts_in_parts(
     train, test = split == "train", split == "test"
     about = truth.concepts[["name", "dynamics", "labelled"]].reset_index(drop=True)
     states = truth.states[about["name"].to_list()].to_numpy(bool)
-    there = np.array([all(_enough(state[part], patients[part], how) for part in (train, test)) for state in states.T])
+    there = np.array(
+        [
+            all(enough_carriers(state[part], patients[part], how.min_carriers) for part in (train, test))
+            for state in states.T
+        ]
+    )
     named = about["labelled"].to_numpy(bool)
     if not (there & ~named).any() or not (there & named).any():
         raise NotComputable(
@@ -84,14 +88,6 @@ def concepts_in_parts(
         scores[s][:, there] = x[test] @ concept_directions(x[train], states[train][:, there]).T
     moves = permuted_rows(patients[test], how.permutations, rng)
     return Found(joint_aurocs(scores, states[test], patients[test], moves, how, rng), about, list(parts))
-
-
-def _enough(state: np.ndarray, patients: np.ndarray, how: Inference) -> bool:
-    try:
-        require_carriers(state, patients, how.min_carriers)
-    except NotComputable:
-        return False
-    return True
 
 
 def beyond_labelled(found: Found, part: str, less: str | None, largest: bool, level: float) -> tuple[Estimate, Null]:

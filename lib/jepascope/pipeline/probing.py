@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from jepascope import params
-from jepascope.analysis.aurocs import joint_aurocs
+from jepascope.analysis.aurocs import enough_carriers, joint_aurocs
 from jepascope.analysis.codes import principal_codes
 from jepascope.analysis.probe_kinds import (
     OnlineCode,
@@ -19,7 +19,7 @@ from jepascope.analysis.probe_kinds import (
     share_saved,
 )
 from jepascope.analysis.probes import probe_table
-from jepascope.analysis.stats import Inference, NotComputable, permuted_rows, require_carriers
+from jepascope.analysis.stats import Inference, NotComputable, permuted_rows
 from jepascope.cohort import encounters as cohort_encounters
 from jepascope.cohort.concepts import nuisances, psychiatric_groups
 from jepascope.cohort.features import bag_of_codes
@@ -180,7 +180,7 @@ def send_labels(folder: Path, trained: Path, twin: Path, codes: Path, statistics
     rows = (index["f_code_so_far"] & (index["split"] == "train")).to_numpy()
     patients, how = index["subject_id"].to_numpy()[rows], Inference(**statistics.model_dump())
     groups = {name: member[rows] for name, member in psychiatric_groups(index).items()}
-    sent = {name: label for name, label in groups.items() if _carried(label, patients, how)}
+    sent = {name: label for name, label in groups.items() if enough_carriers(label, patients, how.min_carriers)}
     if not sent:
         raise NotComputable(f"no group is carried by {how.min_carriers} training patients")
     move = permuted_rows(patients, 1, np.random.default_rng(seed))[0]
@@ -199,14 +199,6 @@ def send_labels(folder: Path, trained: Path, twin: Path, codes: Path, statistics
         for kind in (found, moved)
     )
     save_readings(folder, {"shorter": Reading(over, null)})
-
-
-def _carried(label: np.ndarray, patients: np.ndarray, how: Inference) -> bool:
-    try:
-        require_carriers(label, patients, how.min_carriers)
-    except NotComputable:
-        return False
-    return True
 
 
 def _code(x: np.ndarray, label: np.ndarray, patients: np.ndarray, how: Inference, seed: int) -> OnlineCode:

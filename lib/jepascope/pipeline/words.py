@@ -8,11 +8,12 @@ import numpy as np
 import pandas as pd
 
 from jepascope import params
+from jepascope.analysis.aurocs import enough_carriers
 from jepascope.analysis.likeness import difference, estimate
 from jepascope.analysis.probes import fit_probe, probe_scores
 from jepascope.analysis.sae import Dictionary, Settings, densify, encode, fit
 from jepascope.analysis.sae.dictionary import standardise
-from jepascope.analysis.stats import Estimate, Inference, NotComputable, permuted_rows, require_carriers
+from jepascope.analysis.stats import Estimate, Inference, NotComputable, permuted_rows
 from jepascope.analysis.vocabulary import Ranked, heard, mean_difference_null, mean_null, ranked, threshold_aurocs
 from jepascope.cohort import encounters as cohort_encounters
 from jepascope.cohort.concepts import psychiatric_groups
@@ -88,18 +89,10 @@ def _carried(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Which features are on [N, F'], and which F' of F enough patients carry, and lack (bool [F])."""
     on = densify(encode(dictionary, z)) > 0
-    kept = np.array([_enough(column, patients, how) for column in on.T])
+    kept = np.array([enough_carriers(column, patients, how.min_carriers) for column in on.T])
     if not kept.any():
         raise NotComputable(f"no feature of {len(kept)} is on, and off, in {how.min_carriers} test patients")
     return on[:, kept], kept
-
-
-def _enough(label: np.ndarray, patients: np.ndarray, how: Inference) -> bool:
-    try:
-        require_carriers(label, patients, how.min_carriers)
-    except NotComputable:
-        return False
-    return True
 
 
 def _of_twin(twin: Path, settings: Settings, how: Inference, seed: int) -> Ranked:
@@ -219,7 +212,10 @@ def _readers(objects: Path, how: Inference, seed: int) -> tuple[dict[str, np.nda
     fits: dict[str, list[np.ndarray]] = {name: [] for name in (ITSELF, TRANSFERRED, OWN, PERSISTENCE)}
     columns = {}
     for name, y in groups.items():
-        if not (_enough(y[train], found.patients[train], how) and _enough(y[test], found.patients[test], how)):
+        if not (
+            enough_carriers(y[train], found.patients[train], how.min_carriers)
+            and enough_carriers(y[test], found.patients[test], how.min_carriers)
+        ):
             continue
         columns[name] = y[test]
         of_z, of_z_hat = (
