@@ -1,0 +1,57 @@
+"""What command lines share: seeds, changed parameters, the extraction that a command stands on."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from jepascope.params import ParameterError, Profile
+
+
+def changed(items: Sequence[str]) -> dict[str, dict[str, Any]]:
+    """Sort `SECTION.NAME=VALUE` items by section. Raises ParameterError where one is not written so."""
+    changes: dict[str, dict[str, Any]] = {}
+    for item in items:
+        place, value = pair(item)
+        section, dot, name = place.partition(".")
+        if not dot:
+            raise ParameterError(f"--set {item!r}: write SECTION.NAME=VALUE, e.g. training.epochs=3")
+        changes.setdefault(section, {})[name] = value
+    return changes
+
+
+def pair(item: str) -> tuple[str, Any]:
+    """Split `NAME=VALUE`, the value read as YAML. Raises ParameterError where it is neither."""
+    name, equals, value = item.partition("=")
+    if not equals:
+        raise ParameterError(f"--set {item!r}: an equals sign is missing")
+    try:
+        return name, yaml.safe_load(value)
+    except yaml.YAMLError as error:
+        raise ParameterError(f"--set {item!r}: the value is not valid YAML") from error
+
+
+def seeds_of(text: str) -> list[int]:
+    """Read a list of seeds, `0-4` or `0,3`. Raises argparse's own error when it names none."""
+    parts = [part.split("-") for part in text.split(",")]
+    seeds = sorted({seed for part in parts for seed in range(int(part[0]), int(part[-1]) + 1)})
+    if not seeds:
+        raise argparse.ArgumentTypeError(f"{text!r} names no seed")
+    return seeds
+
+
+def extraction_of(profile: Profile) -> Path:
+    """The folder of the profile's extraction. Raises RuntimeError when sources or parameters have moved since."""
+    from jepascope.book.chapter import is_current, run_folder
+    from jepascope.book.notebooks import read_book
+
+    chapter = read_book().find("01_extraction")
+    if not is_current(chapter, profile, None):
+        raise RuntimeError(
+            f"the extraction is not up to date: run `jepascope run 01 --profile {profile.profile}` first"
+        )
+    return run_folder(profile.profile, chapter.name, None)

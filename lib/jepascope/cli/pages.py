@@ -1,0 +1,44 @@
+"""Commands about rendered pages: to make them, to look at them."""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import sys
+from typing import Any
+
+from jepascope.cli.arguments import seeds_of
+from jepascope.params import load_profile, project_root
+
+
+def add(commands: Any) -> None:
+    """`build`, `serve`."""
+    build = commands.add_parser("build", help="render the executed chapters to _build/html")
+    build.add_argument("--profile", default="synthetic")
+    build.add_argument("--seeds", type=seeds_of)
+    build.set_defaults(action=_build)
+
+    serve = commands.add_parser("serve", help="serve _build/html on this machine only")
+    serve.add_argument("--port", type=int, default=8000)
+    serve.set_defaults(action=_serve)
+
+
+def _build(options: argparse.Namespace) -> None:
+    from jepascope.book.build import build
+
+    for page in build(options.profile, options.seeds or load_profile(options.profile).seeds):
+        print(f"out of date: {page} (`jepascope run --profile {options.profile}` renews it)", file=sys.stderr)
+
+
+def _serve(options: argparse.Namespace) -> None:
+    import functools
+    from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+
+    folder = project_root() / "_build" / "html"
+    if not (folder / "index.html").exists():
+        raise FileNotFoundError(f"{folder} holds no book yet: `make book` builds it")
+    handler = functools.partial(SimpleHTTPRequestHandler, directory=str(folder))
+    with ThreadingHTTPServer(("127.0.0.1", options.port), handler) as server:
+        print(f"http://127.0.0.1:{server.server_port}/ (Ctrl-C stops)")
+        with contextlib.suppress(KeyboardInterrupt):
+            server.serve_forever()

@@ -1,0 +1,36 @@
+"""Commands about what leaves the machine: the gate, and the one way through it."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+from typing import Any
+
+
+def add(commands: Any) -> None:
+    """`publish-check`, `publish`."""
+    gate = commands.add_parser("publish-check", help="hold a rendered book against the rules of disclosure")
+    gate.add_argument("folder", nargs="?", type=Path, default=Path("_build/html"), help="default: %(default)s")
+    gate.add_argument("--reviewer", metavar="NAME", help="who looked at the pages too: writes the manifest")
+    gate.add_argument("--staged", action="store_true", help="check what git would commit instead")
+    gate.set_defaults(action=_publish_check)
+
+    publish = commands.add_parser("publish", help="copy a checked book, and nothing else, into an empty folder")
+    publish.add_argument("folder", type=Path)
+    publish.add_argument("target", type=Path)
+    publish.set_defaults(action=_publish)
+
+
+def _publish_check(options: argparse.Namespace) -> None:
+    from jepascope.publish.command import publish_check, staged_check
+
+    if staged_check() if options.staged else publish_check(options.folder, options.reviewer):
+        sys.exit(1)
+
+
+def _publish(options: argparse.Namespace) -> None:
+    from jepascope.publish.command import publish
+
+    if publish(options.folder, options.target):
+        sys.exit(1)
