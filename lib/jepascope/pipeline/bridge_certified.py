@@ -10,11 +10,12 @@ import pandas as pd
 from jepascope import params
 from jepascope.analysis.sae import densify, encode
 from jepascope.analysis.stats import Inference, NotComputable
-from jepascope.certify.bridge import LEFT, TOLD, TWIN_LEFT, beyond_labelled, concepts_in_parts, part_by_labels
+from jepascope.certify.bridge import LEFT, TOLD, TWIN_LEFT, Parts, beyond_labelled, concepts_in_parts, part_by_labels
 from jepascope.certify.features import feature_recovery
 from jepascope.certify.planted import load_truth
 from jepascope.objects import load_objects
 from jepascope.pipeline.bridge import MODELS, load_spaces
+from jepascope.pipeline.bridge_labels import Space
 from jepascope.pipeline.dictionaries import load_consensus
 from jepascope.pipeline.readings import Reading, load_reading, save_readings
 from jepascope.store import read_table, write_table
@@ -23,10 +24,11 @@ from jepascope.store import read_table, write_table
 DRAWS = 200
 # What was settled before the truth was opened, and what else is shown.
 READINGS = {
-    "any": (None, True),  # beyond the largest of the labelled
-    "mean": (None, False),  # beyond their mean
-    "apart_any": (TOLD, True),  # as a difference to the part that labels tell
-    "apart_mean": (TOLD, False),
+    "any": (None, True, False),  # beyond the largest of the labelled
+    "mean": (None, False, False),  # beyond their mean
+    "names": (None, True, True),  # beyond the largest of the names in the records
+    "apart_any": (TOLD, True, False),  # as a difference to the part that labels tell
+    "apart_mean": (TOLD, False, False),
 }
 FEATURES, LEFT_FEATURES = "kept features", "what labels leave of them"
 
@@ -36,23 +38,26 @@ def certify_residual(
 ) -> None:
     """The step that looks for every planted concept in what labels tell of z and in what they leave.
 
-    Leaves concepts.parquet and READINGS. Raises NotComputable where the concept without a label has too few carriers.
+    Leaves concepts.parquet, names.parquet (the same of the names in the records) and READINGS. Raises NotComputable
+    where the concept without a label has too few carriers.
     """
     how = _capped(statistics)
-    _, by_model = load_spaces(encounters, trained, twin, ("z",))
+    table, by_model = load_spaces(encounters, trained, twin, ("z",))
     index = load_objects(trained).index
     truth = load_truth(records / "planted", index)
+    written = pd.DataFrame(by_model[MODELS[0]]["z"].yes_no, columns=table.loc[table["yes_no"], "label"])
     parts: dict[str, np.ndarray] = {}
     for model, names in zip(MODELS, ((TOLD, LEFT), (None, TWIN_LEFT)), strict=True):
         space = by_model[model]["z"]
-        found_parts = part_by_labels(space.x, space.labels, space.train)
+        found_parts = _parted(space.x, space, how, seed)
         parts |= {name: part for name, part in zip(names, found_parts, strict=True) if name}
-    found = concepts_in_parts(parts, truth, index, how, np.random.default_rng(seed))
+    found = concepts_in_parts(parts, truth, written, index, how, np.random.default_rng(seed))
     write_table(folder / "concepts.parquet", found.table())
+    write_table(folder / "names.parquet", found.table(recorded=True))
     readings = {}
-    for name, (less, largest) in READINGS.items():
-        estimate, null = beyond_labelled(found, LEFT, less, largest, how.level)
-        untrained = None if less else beyond_labelled(found, TWIN_LEFT, None, largest, how.level)[0]
+    for name, (less, largest, recorded) in READINGS.items():
+        estimate, null = beyond_labelled(found, LEFT, less, largest, how.level, recorded)
+        untrained = None if less else beyond_labelled(found, TWIN_LEFT, None, largest, how.level, recorded)[0]
         readings[name] = Reading(estimate, null, untrained)
     save_readings(folder, readings)
 
@@ -77,10 +82,14 @@ def certify_residual_features(
     space, index = by_model[MODELS[0]]["z"], load_objects(trained).index
     truth = load_truth(records / "planted", index)
     f = densify(encode(load_consensus(votes), space.x.astype(np.float32)))
-    features = {FEATURES: f, LEFT_FEATURES: part_by_labels(f, space.labels, space.train).left}
+    features = {FEATURES: f, LEFT_FEATURES: _parted(f, space, how, seed).left}
     found = feature_recovery(features, (), truth, index, how, np.random.default_rng(seed)).concepts
     labelled = truth.concepts.set_index("name")["labelled"]
     write_table(folder / "features.parquet", found.assign(labelled=found["concept"].map(labelled).to_numpy(bool)))
+
+
+def _parted(x: np.ndarray, space: Space, how: Inference, seed: int) -> Parts:
+    return part_by_labels(x, space.labels, space.train, space.patients, how.folds, np.random.default_rng(seed))
 
 
 def _capped(statistics: params.Statistics) -> Inference:
@@ -91,6 +100,11 @@ def _capped(statistics: params.Statistics) -> Inference:
 def load_concepts(folder: Path) -> pd.DataFrame:
     """AUROC of every concept that could be computed, by part: concept, dynamics, labelled, part, value, low, high."""
     return read_table(folder / "concepts.parquet")
+
+
+def best_name(folder: Path) -> float:
+    """The largest AUROC that any name in the records has in what labels leave."""
+    return float(read_table(folder / "names.parquet").query("part == @LEFT")["value"].max())
 
 
 def load_contrast(folder: Path, name: str) -> Reading:
