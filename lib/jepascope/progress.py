@@ -48,6 +48,15 @@ class _Terminal:
         """Nothing waits."""
 
 
+def say(text: str) -> None:
+    """Write one line on the terminal."""
+    terminal = _Terminal()
+    try:
+        terminal.write(f"{text}\n")
+    finally:
+        os.close(terminal.descriptor)
+
+
 def with_bar(items: Iterable[T], label: str, total: int | None = None, initial: int = 0) -> Iterator[T]:
     """Iterate with a bar on the terminal: redrawn in place on a tty, one line every half minute in a log."""
     terminal = _Terminal()

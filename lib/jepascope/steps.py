@@ -20,6 +20,7 @@ from pydantic import BaseModel
 from safetensors import safe_open
 
 from jepascope.closure import code_fingerprint, text_of
+from jepascope.progress import say
 from jepascope.store import LOG, TIERS, StoreError, fingerprint, read_json, sha256, write_json
 
 SIDECAR = "step.json"
@@ -39,7 +40,9 @@ def run_step(folder: Path, function: Callable[..., str | None], *arguments: Any)
     code = code_fingerprint(source, leave_out=("params.py",))  # parameters are in the key by value
     key = fingerprint([f"{function.__module__}.{function.__qualname__}", code, described])
     if is_current(folder, key):
-        return folder
+        if not (broken := damaged(folder)):
+            return folder
+        say(f"{folder.name}: {', '.join(broken)} of the finished step missing or damaged: made again")
     work = folder.with_name(f".{folder.name}.{key[:12]}.partial")
     for stale in folder.parent.glob(f".{folder.name}.*.partial"):
         if stale != work:
@@ -73,6 +76,19 @@ def run_step(folder: Path, function: Callable[..., str | None], *arguments: Any)
 def is_current(folder: Path, key: str) -> bool:
     """Tell whether the folder is complete and was made under this key."""
     return (folder / SIDECAR).exists() and read_json(folder / SIDECAR)["key"] == key
+
+
+def damaged(folder: Path) -> list[str]:
+    """Name the files of a finished step that are gone or not what it left: a flipped bit is no reason to go on.
+
+    Sizes and hashes are compared, and no times: a clock that jumped damages nothing.
+    """
+    files = read_json(folder / SIDECAR).get("files", {})
+    return [name for name, facts in files.items() if not _is_intact(folder / name, facts)]
+
+
+def _is_intact(file: Path, facts: dict[str, Any]) -> bool:
+    return file.is_file() and file.stat().st_size == facts["bytes"] and sha256(file) == facts["sha256"]
 
 
 def content(path: Path) -> str:

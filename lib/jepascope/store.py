@@ -3,19 +3,24 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import hashlib
 import json
 import os
+import re
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
 import numpy as np
 import pandas as pd
+from safetensors import SafetensorError
 from safetensors.numpy import load_file, save_file
 
 LOG = "log"  # a folder within a step's, for looking at while it runs: no part of what the step made
 TIERS = ("synthetic", "demo", "credentialed")
+FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+CLOSED = (errno.EACCES, errno.EPERM, errno.EROFS)
 T = TypeVar("T")
 
 
@@ -25,14 +30,33 @@ class StoreError(RuntimeError):
 
 @contextlib.contextmanager
 def atomic(path: Path) -> Iterator[Path]:
-    """Yield a temporary sibling to write to, renamed to `path` on success: a killed writer leaves no half file."""
-    path.parent.mkdir(parents=True, exist_ok=True)
+    """Yield a temporary sibling to write to, renamed to `path` on success: a killed writer leaves no half file.
+
+    Raises StoreError when the disk is full or the folder may not be written; what lay at `path` is still there.
+    """
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    with writing(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            yield temporary
+            os.replace(temporary, path)
+        finally:
+            temporary.unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def writing(path: Path) -> Iterator[None]:
+    """Say what to do where the system says that it can't: raises StoreError for a full disk and a closed folder."""
     try:
-        yield temporary
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
+        yield
+    except OSError as error:
+        if error.errno in FULL:
+            reason, mend = "the disk or its quota is full", "free some space"
+        elif error.errno in CLOSED:
+            reason, mend = str(error.strerror), f"make {path.parent} writable"
+        else:
+            raise
+        raise StoreError(f"{path} can't be written ({reason}): {mend} and run the same command again") from error
 
 
 def write_json(path: Path, value: Any) -> None:
@@ -60,7 +84,11 @@ def read_table(path: Path) -> pd.DataFrame:
 def write_tensors(path: Path, tensors: Mapping[str, np.ndarray]) -> None:
     """Write arrays as safetensors: typed, shaped, and loaded without executing anything (pickles are not)."""
     with atomic(path) as temporary:
-        save_file({name: np.asarray(array, order="C") for name, array in tensors.items()}, temporary)
+        try:
+            save_file({name: np.asarray(array, order="C") for name, array in tensors.items()}, temporary)
+        except SafetensorError as error:  # it hides the system's error number in its text
+            number = re.search(r"os error (\d+)", str(error))
+            raise OSError(int(number[1]) if number else errno.EIO, str(error), str(path)) from error
 
 
 def read_tensors(path: Path) -> dict[str, np.ndarray]:

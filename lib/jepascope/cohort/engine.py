@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import glob
 import shutil
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -84,6 +85,11 @@ def write(connection: duckdb.DuckDBPyConnection, query: str, file: Path) -> None
 def view(connection: duckdb.DuckDBPyConnection, name: str, files: Path | str) -> None:
     """Let `name` stand for parquet files (a path, or a pattern of them), read anew by each query."""
     connection.execute(f"create or replace view {name} as from read_parquet({text(files)}, hive_partitioning = false)")
+
+
+def files_in(folder: Path, pattern: str) -> Path:
+    """Point a pattern at a folder, whose own name may hold signs that would mean something in it: [, ], * or ?."""
+    return Path(glob.escape(str(folder))) / pattern
 
 
 def text(value: Path | str) -> str:

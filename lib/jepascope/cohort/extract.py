@@ -93,7 +93,8 @@ def _tokenize(
     with engine.connect(work, extraction.memory_gb, extraction.threads) as connection:
         engine.run(connection, "reference")
         engine.set_variables(connection, {"min_patients_per_token": extraction.min_patients_per_token})
-        deciles = fitted.deciles if fitted else fit_deciles(connection, work / "shards" / "*" / "lab.parquet")
+        labs = engine.files_in(work / "shards", "*/lab.parquet")
+        deciles = fitted.deciles if fitted else fit_deciles(connection, labs)
         for shard in with_bar(shards, "tokens of shards"):
             spell(shard, records, extraction, deciles)
         vocabulary = fitted.vocabulary if fitted else fit_vocabulary(connection, [s.candidate for s in shards])

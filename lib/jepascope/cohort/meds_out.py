@@ -138,7 +138,7 @@ def _write_metadata(connection: duckdb.DuckDBPyConnection, folder: Path, shards:
     metadata = folder / "metadata"
     engine.create(connection, "meds_split", shards[["subject_id", "split"]])
     engine.write(connection, "from meds_split order by subject_id", metadata / "subject_splits.parquet")
-    engine.view(connection, "meds_written", folder / "data" / "*" / "*.parquet")
+    engine.view(connection, "meds_written", engine.files_in(folder / "data", "*/*.parquet"))
     engine.run(connection, "meds_parents")
     engine.write(connection, "from meds_described order by code", metadata / "codes.parquet")
     # No date of creation: the same record gives the same bytes.

@@ -139,7 +139,7 @@ def _copy(connection: duckdb.DuckDBPyConnection, folder: Path, table: str, relat
 def _view(connection: duckdb.DuckDBPyConnection, folder: Path, table: str, where: str = "") -> None:
     name = table.split("/")[1]
     if (folder / table).is_dir():
-        files = engine.text(folder / table / "*.parquet")
+        files = engine.text(engine.files_in(folder / table, "*.parquet"))
         connection.execute(f"create view {name} as from read_parquet({files}) {where}")
     else:
         columns = ", ".join(f"{column} {kind}" for column, kind in TABLES[table].items())
@@ -170,7 +170,7 @@ def _compare(rows: Mapping[str, int], release: Release | None) -> pd.DataFrame:
 
 
 def _rows(connection: duckdb.DuckDBPyConnection, folder: Path, table: str) -> int:
-    files = engine.text(folder / table / "*.parquet")
+    files = engine.text(engine.files_in(folder / table, "*.parquet"))
     return engine.count(connection, f"select coalesce(sum(num_rows), 0) from parquet_file_metadata({files})")
 
 
