@@ -25,7 +25,7 @@ QUESTIONS = {
     "What does it not foresee?": ("07", "08", "08b"),
     "What can't be named?": ("09", "09b"),
     "Is it used, or only there?": ("11", "11b"),
-    "Can it be trusted?": ("02", "13", "13a", "14", "14b", "15"),
+    "Can it be trusted?": ("02", "02b", "13", "13a", "14", "14b", "15"),
     "What else was asked?": (),
 }
 HOLDS, FAILS = "holds", "does not hold"
