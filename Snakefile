@@ -1,23 +1,36 @@
 # Chapters × seeds as a graph. `jepascope run` calls this; on a cluster the same file runs with `--on slurm`.
 #
-# A job is one chapter for one seed. Its inputs are the chapter's text, the library files that its code reaches through
-# imports, and the chapters it reads; its parameters are the profile's sections that it declares. The job itself
-# (`--if-needed`) then compares content, so a chapter whose inputs came out the same is left as it is.
+# A job is one chapter for one seed. Its inputs are the chapters it reads, and one small file of hashes: of the chapter's
+# text, of the library code that it reaches through imports, of the profile's sections that it declares. That file is
+# written anew when one of them changed, and stands for the hundred whose times and contents Snakemake would look at
+# after every job. The job itself (`--if-needed`) then compares content, so a chapter whose inputs came out the same is
+# left as it is.
+#
+# What a job asks of a cluster follows from profiles/resources.yaml; on one machine nothing is held back for it.
 
-import json
+import functools
+import os
+import re
 import sys
+from pathlib import Path
 
-from jepascope.book.chapter import outside, resolved_parameters
+from jepascope.book.needs import needs
 from jepascope.book.notebooks import read_book
-from jepascope.closure import closure
+from jepascope.book.standing import chapter_key, text_hash
 from jepascope.params import load_profile
+from jepascope.progress import TERMINAL
+from jepascope.store import read_json, write_json
 
 PROFILE = config["profile"]
 SEEDS = [int(seed) for seed in str(config["seeds"]).split(",")]
 BOOK = read_book()
 
+# A job draws its bars where its own errors go: here the same terminal, on a cluster the job's log.
+os.environ.pop(TERMINAL, None)
+
 
 wildcard_constraints:
+    profile=re.escape(PROFILE),
     seed=r"all|\d+",
     chapter="|".join(chapter.name for chapter in BOOK.chapters),
 
@@ -33,15 +46,28 @@ def upstream(wildcards):
     return [file for name in chapter.reads for file in done(BOOK.find(name), seeds)]
 
 
-def sources(wildcards):
-    chapter = BOOK.find(wildcards.chapter)
-    return [str(chapter.path), *map(str, closure(chapter.code))]
+@functools.cache
+def profile_of(seed):
+    return load_profile(PROFILE, {"seeds": SEEDS}, None if seed == "all" else int(seed))
 
 
-def parameters(wildcards):
-    chapter, seed = BOOK.find(wildcards.chapter), None if wildcards.seed == "all" else int(wildcards.seed)
-    profile = load_profile(PROFILE, {"seeds": SEEDS}, seed)
-    return json.dumps([resolved_parameters(chapter, profile), outside(chapter, profile)], sort_keys=True)
+@functools.cache
+def asked_of(name, seed):
+    chapter = BOOK.find(name)
+    profile = profile_of(seed)
+    file = Path("runs") / PROFILE / ".asked" / seed / f"{name}.json"
+    asked = {"computes": chapter_key(chapter, profile, {}), "text": text_hash(chapter)}
+    if not file.exists() or read_json(file) != asked:
+        write_json(file, asked)
+    return str(file)
+
+
+def asked(wildcards):
+    return asked_of(wildcards.chapter, wildcards.seed)
+
+
+def asks(wildcards, attempt=1):
+    return needs(BOOK.find(wildcards.chapter), profile_of(wildcards.seed), len(SEEDS), attempt)
 
 
 rule book:
@@ -52,11 +78,14 @@ rule book:
 rule chapter:
     input:
         upstream,
-        sources,
+        asked,
     output:
-        "runs/" + PROFILE + "/{seed}/{chapter}/done.json",
+        "runs/{profile}/{seed}/{chapter}/done.json",  # all three name a job in a cluster's queue
     params:
-        values=parameters,
         seed=lambda wildcards: f"--seeds {config['seeds']}" if wildcards.seed == "all" else f"--seed {wildcards.seed}",
+    resources:
+        runtime=lambda wildcards, attempt: asks(wildcards, attempt).minutes,
+        mem_mb=lambda wildcards, attempt: asks(wildcards, attempt).mem_mb,
+        gpu=lambda wildcards: asks(wildcards).gpus,
     shell:
-        "{sys.executable:q} -m jepascope run {wildcards.chapter} --profile " + PROFILE + " {params.seed} --if-needed"
+        "{sys.executable:q} -m jepascope run {wildcards.chapter} --profile {wildcards.profile} {params.seed} --if-needed"
