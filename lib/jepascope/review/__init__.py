@@ -1,0 +1,1 @@
+"""A review round: comments under each page, a run kept as it was, and what has moved since."""
