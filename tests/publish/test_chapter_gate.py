@@ -12,6 +12,7 @@ from matplotlib.figure import Figure
 from jepascope import params
 from jepascope.analysis.stats import Estimate, NotComputable
 from jepascope.book import chapter as chapter_module
+from jepascope.book import standing
 from jepascope.book.chapter import Chapter
 from jepascope.book.claims import Claim
 from jepascope.book.notebooks import read_chapter
@@ -56,7 +57,8 @@ def empty() -> Figure:
 def opened(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[Chapter, list[Any]]:
     """A chapter in a project of its own, and what it displays."""
     shown: list[Any] = []
-    monkeypatch.setattr(chapter_module, "project_root", lambda: tmp_path)
+    for module in (chapter_module, standing):
+        monkeypatch.setattr(module, "project_root", lambda: tmp_path)
     monkeypatch.setattr(chapter_module, "glue", lambda name, value, **_: shown.append((name, value)))
     monkeypatch.setattr(chapter_module, "display", lambda one: shown.append(one.data))
     path = tmp_path / "05_one.md"

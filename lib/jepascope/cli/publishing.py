@@ -9,7 +9,7 @@ from typing import Any
 
 
 def add(commands: Any) -> None:
-    """`publish-check`, `publish`."""
+    """`publish-check`, `publish`, `release`."""
     gate = commands.add_parser("publish-check", help="hold a rendered book against the rules of disclosure")
     gate.add_argument("folder", nargs="?", type=Path, default=Path("_build/html"), help="default: %(default)s")
     gate.add_argument("--reviewer", metavar="NAME", help="who looked at the pages too: writes the manifest")
@@ -20,6 +20,12 @@ def add(commands: Any) -> None:
     publish.add_argument("folder", type=Path)
     publish.add_argument("target", type=Path)
     publish.set_defaults(action=_publish)
+
+    release = commands.add_parser("release", help="pack a checked book, its claims and what makes it again, to archive")
+    release.add_argument("name", help="of the archive, e.g. jepascope-0.1.0")
+    release.add_argument("--folder", type=Path, default=Path("_build/html"), help="default: %(default)s")
+    release.add_argument("--out", type=Path, default=Path("dist"), help="where to put it (default: %(default)s)")
+    release.set_defaults(action=_release)
 
 
 def _publish_check(options: argparse.Namespace) -> None:
@@ -33,4 +39,11 @@ def _publish(options: argparse.Namespace) -> None:
     from jepascope.publish.command import publish
 
     if publish(options.folder, options.target):
+        sys.exit(1)
+
+
+def _release(options: argparse.Namespace) -> None:
+    from jepascope.publish.release import release
+
+    if release(options.name, options.folder, options.out):
         sys.exit(1)

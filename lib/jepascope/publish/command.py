@@ -28,9 +28,9 @@ def publish_check(folder: Path, reviewer: str | None = None) -> int:
 
     With a reviewer, who has looked at the pages as well, a tree without alarms gets its manifest.
     """
-    tree = _read(folder)
+    tree = read_rendered(folder)
     alarms = check(tree)
-    _report(alarms)
+    report(alarms)
     kept = f"{len(tree.sizes)} files, tier {', '.join(sorted(tree.tiers)) or 'unknown'}"
     print(f"{folder}: {kept}: {f'{len(alarms)} alarms' if alarms else 'no alarm'}")
     if not alarms and reviewer:
@@ -45,8 +45,8 @@ def publish(folder: Path, target: Path) -> int:
     The tree must be its manifest's, to the byte, and raise no alarm now: the rules may be newer than the check.
     Raises StoreError when there is no manifest or the target holds something.
     """
-    alarms = compare(folder) or check(_read(folder))
-    _report(alarms)
+    alarms = compare(folder) or check(read_rendered(folder))
+    report(alarms)
     if alarms:
         return 1
     print(f"{target}: {copy_tree(folder, target)} files")
@@ -56,7 +56,7 @@ def publish(folder: Path, target: Path) -> int:
 def staged_check() -> int:
     """Check what the next commit would take in; returns 0 when nothing stands against it, else 1."""
     alarms = check_staged(project_root(), _filters())
-    _report(alarms)
+    report(alarms)
     return 1 if alarms else 0
 
 
@@ -69,7 +69,7 @@ def names_here() -> tuple[str, ...]:
     return tuple(sorted(name for name in found if len(name) >= 4 and name not in COMMON))
 
 
-def _read(folder: Path) -> Tree:
+def read_rendered(folder: Path) -> Tree:
     """Read the tree, and the identifiers of the cohort of which its banners speak, where the cohort still is."""
     tree = read_tree(folder, names=names_here())
     if tree.synthetic:
@@ -91,7 +91,8 @@ def _filters() -> list[IdFilter]:
     return [filter_of(folder) for folder in folders if read_json(folder / "tier.json")["tier"] == "credentialed"]
 
 
-def _report(alarms: list[Alarm]) -> None:
+def report(alarms: list[Alarm]) -> None:
+    """Say on standard error what stands against it, the first of many."""
     for found in alarms[:SHOWN]:
         print(f"refused: {found}", file=sys.stderr)
     if len(alarms) > SHOWN:

@@ -1,0 +1,93 @@
+"""The library's reference: complete, unambiguous, and prose that is no markup by accident."""
+
+import ast
+import re
+from pathlib import Path
+
+import pytest
+
+from jepascope.book import api
+from jepascope.closure import PACKAGE
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("api")
+    assert set(api.write_pages(folder)) == {f"api/{file.stem}" for file in (folder / "api").iterdir()}
+    return folder
+
+
+def text_of(folder: Path) -> str:
+    return "\n".join(file.read_text() for file in sorted((folder / "api").iterdir()))
+
+
+def test_every_public_name_of_the_library_has_one_entry(folder: Path) -> None:
+    told = re.findall(r'<h\d id="([^"]+)">', text_of(folder))
+    assert len(told) == len(set(told))
+    for file in PACKAGE.rglob("*.py"):
+        parts = [part for part in file.relative_to(PACKAGE).with_suffix("").parts if part != "__init__"]
+        within = ".".join(parts) or "jepascope"
+        for node in ast.parse(file.read_text()).body:
+            if isinstance(node, ast.FunctionDef | ast.ClassDef) and file.name != "__main__.py":
+                assert (f"{within}.{node.name}" in told) != node.name.startswith("_")
+
+
+def test_there_is_a_page_for_each_room_that_the_table_of_contents_can_name(folder: Path) -> None:
+    names = [room.page for room in api.rooms()]
+    assert names[0] == "api/jepascope"
+    assert {"api/analysis", "api/analysis_sae", "api/cohort_synthetic"} <= set(names)
+    for name in names:
+        text = (folder / f"{name}.md").read_text()
+        assert text.startswith("# ")
+        assert text.count("```{raw} html\n") == text.count("\n## ") == text.count("\n```\n")
+
+
+def test_prose_means_itself_and_backticks_mean_code() -> None:
+    told = api.prose("Of x [N, D] < 3: `a < b` and *not* $this$.\n\n    e = z − ẑ\n\n* one `f`\n* two")
+    assert told.splitlines() == [
+        "<p>Of x [N, D] &lt; 3: <code>a &lt; b</code> and *not* $this$.</p>",
+        '<pre style="white-space: pre-wrap">e = z − ẑ</pre>',
+        "<ul><li>one <code>f</code></li><li>two</li></ul>",
+    ]
+
+
+def test_an_entry_shows_signature_fields_with_their_comments_and_public_methods(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source = '''"""A module."""
+
+
+class Found(NamedTuple):
+    """What was found."""
+
+    z: np.ndarray  # [N, D]
+    note: str = Field(
+        "none", description="why"
+    )
+
+    @property
+    def size(self) -> int:
+        """N."""
+        return len(self.z)
+
+    def _hidden(self) -> None:
+        """Not told."""
+
+
+def find(
+    x: np.ndarray, level: float = 0.95
+) -> Found:
+    """Find it."""
+    secret = 1
+'''
+    (tmp_path / "room").mkdir()
+    (tmp_path / "room" / "finding.py").write_text(source)
+    monkeypatch.setattr(api, "PACKAGE", tmp_path)
+    [room] = api.rooms()
+    told = api.page(room)
+    assert "    z: np.ndarray  # [N, D]\n    note: str = Field(\n        &quot;none&quot;" in told
+    assert "def find(\n    x: np.ndarray, level: float = 0.95\n) -&gt; Found:</pre>" in told
+    assert '<h4 id="room.finding.Found.size">' in told
+    assert "@property\ndef size(self) -&gt; int:" in told
+    assert "secret" not in told
+    assert "_hidden" not in told
