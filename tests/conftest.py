@@ -24,6 +24,13 @@ CLAIMS = {
 DEMO = project_root().parent / "shared" / "mimic-iv-demo"
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Two processes share the suite: one gets the whole book's run and who looks at it, else a file stays together."""
+    for item in items:
+        shared = "ci_book" if "ci_book" in getattr(item, "fixturenames", ()) else item.nodeid.partition("::")[0]
+        item.add_marker(pytest.mark.xdist_group(shared))
+
+
 @pytest.fixture(scope="session")
 def demo() -> Path:
     """The MIMIC-IV demo, where it lies beside the checkout."""
@@ -51,7 +58,12 @@ def jepascope(project: Path, *arguments: str) -> subprocess.CompletedProcess[str
 
 @pytest.fixture(scope="session")
 def ci_book(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A project in which `jepascope run --profile ci` and `jepascope build` have succeeded."""
+    """A project in which `jepascope run --profile ci` and `jepascope build` have succeeded.
+
+    While one works on tests of pages, the environment variable JEPASCOPE_TEST_BOOK may name one that was made before.
+    """
+    if made := os.environ.get("JEPASCOPE_TEST_BOOK"):
+        return Path(made)
     project = copy_project(tmp_path_factory.mktemp("ci") / "project")
     for command in (["run", "--profile", "ci"], ["build", "--profile", "ci"]):
         done = jepascope(project, *command)

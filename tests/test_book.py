@@ -134,12 +134,13 @@ ROOMS = {
     },
     "ledger": {"steps", "store"},
     "publish": {"params", "store", "steps"},
+    "review": {"params", "store", "book", "publish"},
     "book": {"params", "store", "steps", "closure", "progress", "analysis", "ledger", "publish"},
     "store": set(),
     "params": set(),
     "closure": set(),
     "progress": set(),
-    "steps": {"store", "closure"},
+    "steps": {"store", "closure", "progress"},
 }
 
 

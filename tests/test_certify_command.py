@@ -9,8 +9,8 @@ import pytest
 
 from jepascope import cli
 from jepascope.book import certificates, run
-from jepascope.book.chapter import RESULTS
 from jepascope.book.notebooks import read_book
+from jepascope.book.standing import RESULTS
 from jepascope.steps import SIDECAR
 from jepascope.store import write_json
 from tests.conftest import copy_project, jepascope

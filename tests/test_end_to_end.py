@@ -22,6 +22,12 @@ def modified(project: Path, pattern: str) -> dict[str, int]:
     return {str(file): file.stat().st_mtime_ns for file in sorted(project.glob(pattern))}
 
 
+def ran(project: Path) -> dict[str, str]:
+    """When papermill executed each page: an edit of prose doesn't move it."""
+    pages = {str(file): json.loads(file.read_text()) for file in project.glob("runs/ci/*/*/executed.ipynb")}
+    return {name: page["metadata"]["papermill"]["start_time"] for name, page in pages.items()}
+
+
 def test_every_chapter_ran_once_or_once_per_seed(ci_book: Path) -> None:
     ran = {f"{file.parts[-3]}/{file.parts[-2]}" for file in ci_book.glob("runs/ci/*/*/results.json")}
     per_seed = {f"{seed}/{chapter.name}" for seed in (0, 1) for chapter in BOOK.chapters if chapter.per_seed}
@@ -80,16 +86,18 @@ def test_killed_three_times_the_run_ends_with_the_same_numbers(small_book: Path,
     assert values(project) == read_json(small_book / "unbroken.json")
 
 
-def test_editing_prose_executes_that_page_and_trains_nothing(small_book: Path) -> None:
+def test_editing_prose_weaves_it_into_that_page_and_executes_nothing(small_book: Path) -> None:
     source = small_book / "book" / "03_training.md"
     steps, pages = "runs/ci/*/*/*/step.json", "runs/ci/*/*/executed.ipynb"
-    before_steps, before_pages = modified(small_book, steps), modified(small_book, pages)
+    before_steps, before_pages, kernels = modified(small_book, steps), modified(small_book, pages), ran(small_book)
     source.write_text(source.read_text().replace("## Has it collapsed?", "## Did it collapse?"))
     done = jepascope(small_book, "run", "--profile", "ci")
     assert done.returncode == 0, done.stderr[-4000:]
     assert modified(small_book, steps) == before_steps
-    moved = {name for name, time in modified(small_book, pages).items() if time != before_pages[name]}
-    assert {Path(name).parent.name for name in moved} == {"03_training"}
+    moved = {Path(name) for name, time in modified(small_book, pages).items() if time != before_pages[name]}
+    assert {"/".join(page.parts[-3:-1]) for page in moved} == {"0/03_training", "1/03_training"}
+    assert all("## Did it collapse?" in page.read_text() for page in moved)
+    assert ran(small_book) == kernels
 
 
 def test_editing_one_seeds_parameters_touches_that_seed_and_what_collects_all_seeds(small_book: Path) -> None:

@@ -6,9 +6,11 @@ import pytest
 
 from jepascope.analysis.stats import Estimate, NotComputable
 from jepascope.book import chapter as chapter_module
-from jepascope.book.chapter import Chapter, is_current, open_chapter
+from jepascope.book import standing
+from jepascope.book.chapter import Chapter, open_chapter
 from jepascope.book.claims import Claim, NotHere
 from jepascope.book.notebooks import ChapterError, read_chapter
+from jepascope.book.standing import is_current, recorded_keys
 from jepascope.params import ParameterError, load_profile
 from jepascope.store import StoreError, read_json, write_json
 
@@ -43,7 +45,8 @@ def numbers(folder: Path, value: float) -> str:
 @pytest.fixture
 def chapter(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Chapter:
     """A chapter of its own, in a project of its own."""
-    monkeypatch.setattr(chapter_module, "project_root", lambda: tmp_path)
+    for module in (chapter_module, standing):
+        monkeypatch.setattr(module, "project_root", lambda: tmp_path)
     monkeypatch.setattr(chapter_module, "glue", lambda *_, **__: None)
     monkeypatch.setattr(chapter_module, "display", lambda *_: None)
     path = tmp_path / "05_one.md"
@@ -136,4 +139,4 @@ def test_a_claim_about_another_seed_gets_a_key_of_its_own_and_that_seed_in_the_l
     chapter.claim(made)
     chapter.claim(made, seed=1)
     assert [claim["seed"] for claim in chapter._claims] == [0, 1]
-    assert {"better", "better_verdict", "better_seed1"} <= chapter._glued()
+    assert {"better", "better_verdict", "better_seed1"} <= recorded_keys(chapter._values, chapter._claims)

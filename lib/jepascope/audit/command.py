@@ -10,9 +10,9 @@ import pandas as pd
 from jepascope.audit.canary import stop_if_too_good, waiver_file
 from jepascope.audit.findings import GREEN, RED
 from jepascope.audit.steps import FINDINGS, collect
-from jepascope.book.chapter import RESULTS, run_folder
 from jepascope.book.notebooks import read_book
 from jepascope.book.run import run_all
+from jepascope.book.standing import RESULTS, run_folder
 from jepascope.ledger import LEDGER, times_opened
 from jepascope.params import load_profile, project_root
 from jepascope.store import read_json

@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pandas as pd
 
-from jepascope.book.chapter import RESULTS, run_folder
 from jepascope.book.notebooks import read_book
+from jepascope.book.standing import RESULTS, run_folder
 from jepascope.steps import SIDECAR
 from jepascope.store import read_json
 

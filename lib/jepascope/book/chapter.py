@@ -28,17 +28,24 @@ from jepascope.analysis.stats import NotComputable
 from jepascope.book import pages
 from jepascope.book.claims import Claim, NotHere, interval, plain
 from jepascope.book.notebooks import ChapterError, ChapterSource, read_book
+from jepascope.book.standing import (
+    DONE,
+    EXECUTED,
+    RESULTS,
+    chapter_key,
+    resolved_parameters,
+    result_content,
+    run_folder,
+    text_hash,
+)
+from jepascope.book.weaving import check_prose
 from jepascope.closure import code_fingerprint
 from jepascope.ledger import LEDGER, open_test, times_opened
 from jepascope.params import ParameterError, Profile, load_profile, project_root
 from jepascope.publish.disclosure import Disclosure, check_floors
 from jepascope.publish.guard import forbid_records
-from jepascope.steps import SIDECAR, commit, content, run_step
-from jepascope.store import StoreError, atomic, fingerprint, read_json, read_table, write_json
-
-RESULTS = "results.json"
-EXECUTED = "executed.ipynb"
-DONE = "done.json"
+from jepascope.steps import SIDECAR, commit, content, damaged, run_step
+from jepascope.store import StoreError, atomic, read_json, read_table, write_json
 
 
 def open_chapter(name: str, namespace: Mapping[str, Any]) -> Chapter:
@@ -63,16 +70,6 @@ def open_chapter(name: str, namespace: Mapping[str, Any]) -> Chapter:
     return chapter
 
 
-def resolved_parameters(source: ChapterSource, profile: Profile) -> dict[str, Any]:
-    """The profile's values of just what the chapter declares, as plain data: a change of them can move its results."""
-    return profile.model_dump(include=set(source.depends_on))
-
-
-def run_folder(profile: str, chapter: str, seed: int | None) -> Path:
-    """Where a chapter's results lie."""
-    return project_root() / "runs" / profile / ("all" if seed is None else str(seed)) / chapter
-
-
 class Chapter:
     """An open chapter. Every method that shows something takes estimates and figures; none computes."""
 
@@ -83,7 +80,6 @@ class Chapter:
         self._started = time.monotonic()
         self._values: dict[str, Any] = {}
         self._claims: list[dict[str, Any]] = []
-        self._boxes: set[str] = set()
         self._figures: list[dict[str, str]] = []
         self._read: dict[str, str] = {}
         self._tiers: set[str] = set()
@@ -102,8 +98,8 @@ class Chapter:
     def read(self, chapter: str, name: str = RESULTS, seed: int | None = None) -> Path:
         """Find what another chapter left: a step's folder, or its results.json. `seed` None: this chapter's own.
 
-        Raises ChapterError when the header doesn't name that chapter, StoreError when it has not finished or left no
-        such thing.
+        Raises ChapterError when the header doesn't name that chapter, StoreError when it has not finished, left no
+        such thing, or what it left is damaged.
         """
         if chapter not in self.source.reads:
             raise ChapterError(f"{self.name} reads {chapter}: name it under `jepascope: reads:` in {self.source.path}")
@@ -112,9 +108,14 @@ class Chapter:
         path = run_folder(self.params.profile, other.name, chosen) / name
         finished = path.parent / RESULTS
         made = {RESULTS, *(Path(file).name for file in read_json(finished)["read"])} if finished.exists() else set()
+        command = f"jepascope run {other.name.partition('_')[0]} --profile {self.params.profile}"
+        command += "" if chosen is None else f" --seed {chosen}"
         if name not in made or not path.exists():
-            command = f"jepascope run {other.name.partition('_')[0]} --profile {self.params.profile}"
-            raise StoreError(f"{path} is missing: `{command}{'' if chosen is None else f' --seed {chosen}'}` makes it")
+            raise StoreError(f"{path} is missing: `{command}` makes it")
+        if name != RESULTS and (broken := damaged(path)):
+            raise StoreError(
+                f"{path}: {', '.join(broken)} missing or damaged since the step ended: `{command}` makes it again"
+            )
         self._note(path)
         return path
 
@@ -188,7 +189,6 @@ class Chapter:
         key = claim.id if about in (self.seed, self.seeds[0]) else f"{claim.id}_seed{about}"
         self.record(f"{key}_estimate", claim.estimate)
         self._claims.append(claim.entry(about))
-        self._boxes |= {key, f"{key}_verdict"}
         glue(key, Markdown(pages.claim_box(claim)), display=False)
         glue(f"{key}_verdict", pages.Text(claim.verdict()), display=False)
 
@@ -230,9 +230,7 @@ class Chapter:
 
         Raises ChapterError when the prose uses a number that no code recorded, StoreError when data tiers are mixed.
         """
-        unknown = pages.glued_keys(self.source.text) - self._glued()
-        if unknown:
-            raise ChapterError(f"{self.source.path}: the prose uses {sorted(unknown)}, which no code recorded")
+        check_prose(self.source, self._values, self._claims)
         if len(self._tiers) != 1:
             raise StoreError(f"{self.name}: results of one data tier expected, found {sorted(self._tiers) or 'none'}")
         result = {
@@ -244,6 +242,7 @@ class Chapter:
             "claims": self._claims,
             "figures": self._figures,
             "key": chapter_key(self.source, self.params, self._read),
+            "text": text_hash(self.source),
             "read": self._read,
             "provenance": self._provenance(),
         }
@@ -260,9 +259,6 @@ class Chapter:
         if not self._tiers:
             return None if self.params.source.kind == "synthetic" else "credentialed"
         return "credentialed" if "credentialed" in self._tiers else next(iter(self._tiers))
-
-    def _glued(self) -> set[str]:
-        return {*self._values, *(f"{name}_interval" for name in self._values), *self._boxes}
 
     def _note(self, path: Path) -> None:
         relative = str(path.relative_to(project_root()))
@@ -287,50 +283,9 @@ def _missing(*arguments: Any) -> NotHere | None:
     return next((value for value in values if isinstance(value, NotHere)), None)
 
 
-def result_content(path: Path) -> str:
-    """Hash what a results.json says, leaving out when and how fast it was made."""
-    result = read_json(path)
-    return fingerprint([result["values"], result["claims"], result["tier"]])
-
-
-def chapter_content(folder: Path) -> str:
-    """Hash what other chapters can read of this one: its results and the content of its steps."""
-    steps = sorted(sidecar.parent for sidecar in folder.glob(f"[!.]*/{SIDECAR}"))
-    return fingerprint([result_content(folder / RESULTS), {step.name: content(step) for step in steps}])
-
-
-def chapter_key(source: ChapterSource, profile: Profile, read: Mapping[str, str]) -> str:
-    """Hash everything a chapter's page follows from: its text, its code's closure, its parameters, what it read."""
-    parameters = resolved_parameters(source, profile)
-    return fingerprint([source.text, code_fingerprint(source.code), parameters, outside(source, profile), dict(read)])
-
-
-def outside(source: ChapterSource, profile: Profile) -> str | None:
-    """Hash the listing of the records that the chapter reads from outside the run store, if it does."""
-    if "source" not in source.depends_on or profile.source.root is None:
-        return None
-    root = project_root() / profile.source.root
-    return content(root) if root.exists() else None
-
-
 def _without_paths(parameters: dict[str, Any]) -> dict[str, Any]:
     """Shorten the one parameter that is a path of this machine, as pages are for other eyes."""
     source = parameters.get("source")
     if not source or source["root"] is None:
         return parameters
     return {**parameters, "source": {**source, "root": f"…/{Path(source['root']).name}"}}
-
-
-def is_current(source: ChapterSource, profile: Profile, seed: int | None) -> bool:
-    """Tell whether the chapter's results follow from the sources, parameters and inputs as they are now."""
-    results = run_folder(profile.profile, source.name, seed) / RESULTS
-    if not results.exists():
-        return False
-    recorded = read_json(results)
-    read = {}
-    for relative in recorded["read"]:
-        path = project_root() / relative
-        if not path.exists():
-            return False
-        read[relative] = result_content(path) if path.name == RESULTS else content(path)
-    return recorded["key"] == chapter_key(source, profile, read)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import functools
+import re
 from pathlib import Path
 from typing import NamedTuple
 
@@ -13,6 +14,8 @@ import nbformat
 from jepascope.params import SECTIONS, project_root
 
 RESERVED = ("profile", "seed", "seeds")
+# At the start of a line: a page that shows how a chapter is written, indented, is none.
+CODE_CELL = re.compile(r"^```\{code-cell\}", re.MULTILINE)
 
 
 class ChapterError(RuntimeError):
@@ -107,7 +110,7 @@ def _declared(path: Path, text: str) -> ChapterSource:
 
 def read_book(folder: Path | None = None) -> Book:
     """List every source that has code, numbered chapters first, the front page (which reads them all) last."""
-    sources = (path for path in (folder or book_folder()).glob("*.md") if "{code-cell}" in path.read_text())
+    sources = (path for path in (folder or book_folder()).glob("*.md") if CODE_CELL.search(path.read_text()))
     return Book(tuple(sorted(sources, key=lambda path: (not path.name[0].isdigit(), path.stem))))
 
 

@@ -17,16 +17,15 @@ from pathlib import Path
 from typing import Any
 
 import nbformat
-import papermill
-from papermill.exceptions import PapermillExecutionError
 from traitlets.config import Config
 
-from jepascope.book.chapter import DONE, EXECUTED, chapter_content, is_current, resolved_parameters, run_folder
 from jepascope.book.notebooks import ChapterError, ChapterSource, parse_notebook, read_book
+from jepascope.book.slurm import wait_for_held
+from jepascope.book.standing import DONE, EXECUTED, chapter_content, is_current, resolved_parameters, run_folder
 from jepascope.closure import look_again
 from jepascope.params import ParameterError, Profile, load_profile, project_root
 from jepascope.progress import TERMINAL, terminal_path
-from jepascope.store import write_json
+from jepascope.store import write_json, writing
 
 
 def run_chapter(
@@ -41,8 +40,9 @@ def run_chapter(
 
     `seeds` are those that a chapter over all seeds collects, if not the profile's. `changes` maps sections to values
     that differ from the profile's: an experiment, which the next run of the whole book replaces. With `if_needed`, a
-    chapter whose text, code, parameters and inputs are those of its last run is left as it is. Parameters are checked
-    before a kernel starts. Raises ParameterError, and ChapterError when there is no such chapter, a cell fails, or the
+    chapter whose text, code, parameters and inputs are those of its last run is left as it is, and one whose prose
+    alone is new gets the new prose without a run. Parameters are checked before a kernel starts. Raises ParameterError,
+    and ChapterError when there is no such chapter, a cell fails, the prose uses a number that no code recorded, or the
     sources changed under the run.
     """
     source = read_book().find(prefix)
@@ -55,9 +55,9 @@ def run_chapter(
     folder = run_folder(profile, source.name, seed)
     executed, partial = folder / EXECUTED, folder / "executed.partial.ipynb"
     with only_one(folder, f"run of {source.name} for this seed"):
-        if not (if_needed and executed.exists() and is_current(source, params, seed)):
+        if not (if_needed and _brought_up_to_date(source, params, seed)):
             (folder / DONE).unlink(missing_ok=True)
-            _execute(source, _values(source, params, seed), partial)
+            _execute(source, given_parameters(source, params, seed), partial)
             look_again()
             if not is_current(read_book().find(source.name), load_profile(profile, injected, seed), seed):
                 raise ChapterError(f"{source.name}: its text, code or inputs changed while it ran: run it again")
@@ -66,6 +66,17 @@ def run_chapter(
             # Snakemake compares this file's content: what reads the chapter follows only when its results changed.
             write_json(folder / DONE, {"content": chapter_content(folder)})
     return executed
+
+
+def _brought_up_to_date(source: ChapterSource, params: Profile, seed: int | None) -> bool:
+    """Tell whether the chapter's page is what a run would give, after weaving new prose in where that is enough."""
+    if not (run_folder(params.profile, source.name, seed) / EXECUTED).exists():
+        return False
+    if is_current(source, params, seed):
+        return True
+    from jepascope.book.weaving import weave  # not at the top: most jobs find nothing to do, and end a second sooner
+
+    return weave(source, params, seed)
 
 
 def _refuse_ineffective(source: ChapterSource, params: Profile, changes: Mapping[str, Any], seed: int | None) -> None:
@@ -78,15 +89,19 @@ def _refuse_ineffective(source: ChapterSource, params: Profile, changes: Mapping
             raise ParameterError(f"the profile overrides {section}.{min(fixed)} for seed {seed}: change it there")
 
 
-def _values(source: ChapterSource, params: Profile, seed: int | None) -> dict[str, Any]:
+def given_parameters(source: ChapterSource, params: Profile, seed: int | None) -> dict[str, Any]:
+    """What a run injects below the parameters cell: profile, seed, and the sections that the chapter declares."""
     about = {"profile": params.profile} if seed is None else {"profile": params.profile, "seed": seed}
     return {**about, **resolved_parameters(source, params)}
 
 
 def _execute(source: ChapterSource, values: dict[str, Any], output: Path) -> None:
+    import papermill  # here for the same reason
+    from papermill.exceptions import PapermillExecutionError
+
     seed = f" seed {values['seed']}" if "seed" in values else ""
     try:
-        with contextlib.chdir(project_root()), _environment(), _private_transport() as transport:
+        with contextlib.chdir(project_root()), kernel_environment(), _private_transport() as transport:
             nbformat.write(parse_notebook(source.text), output)
             papermill.execute_notebook(
                 str(output),
@@ -121,7 +136,8 @@ def run_all(
         "--nolock",
     ]
     command += ["--cores", str(jobs), "--jobs", str(jobs), "--config", f"profile={profile}", f"seeds={chosen}"]
-    with only_one(project_root() / "runs" / profile, f"run of profile {profile}") as lock, _environment():
+    with only_one(project_root() / "runs" / profile, f"run of profile {profile}") as lock, kernel_environment():
+        wait_for_held(workflow_profile, profile)
         # Snakemake holds the lock with us: killed alone, we would leave it running unlocked.
         if subprocess.run(command, cwd=project_root(), pass_fds=[lock]).returncode:
             raise ChapterError(f"profile {profile} stopped; what finished is kept: run the same command again")
@@ -144,8 +160,10 @@ def only_one(folder: Path, what: str) -> Iterator[int]:
 
     Raises ChapterError, naming `what`, when somebody else holds it.
     """
-    folder.mkdir(parents=True, exist_ok=True)
-    with (folder / ".lock").open("w") as file:
+    with writing(folder / ".lock"):
+        folder.mkdir(parents=True, exist_ok=True)
+        file = (folder / ".lock").open("w")
+    with file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
@@ -154,7 +172,7 @@ def only_one(folder: Path, what: str) -> Iterator[int]:
 
 
 @contextlib.contextmanager
-def _environment() -> Iterator[None]:
+def kernel_environment() -> Iterator[None]:
     """Kernels inherit: bars go to our terminal, and one thread each (two spinning threads are slower than one)."""
     wanted = dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMBA_NUM_THREADS"), "1")
     wanted |= {"OMP_WAIT_POLICY": "PASSIVE", "PYDEVD_DISABLE_FILE_VALIDATION": "1"}

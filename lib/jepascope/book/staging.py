@@ -16,9 +16,11 @@ from typing import Any
 import nbformat
 import yaml
 
+from jepascope.book import api
 from jepascope.book.certificates import badges, load_certificates
-from jepascope.book.chapter import EXECUTED, RESULTS, is_current, run_folder
 from jepascope.book.notebooks import ChapterSource, book_folder, read_book
+from jepascope.book.standing import EXECUTED, RESULTS, is_current, run_folder
+from jepascope.book.weaving import is_injected
 from jepascope.params import load_profile, project_root
 from jepascope.publish.tiers import BANNERS
 from jepascope.publish.tree import DISCLOSURE
@@ -54,7 +56,7 @@ def _stage(stage: Path, profile: str, seeds: Sequence[int]) -> list[str]:
         raise StoreError(f"profile {profile} mixes data tiers {sorted(tiers)}: a book has one")
     config, toc = (yaml.safe_load((project_root() / name).read_text()) for name in ("_config.yml", "_toc.yml"))
     _write_yaml(stage / "_config.yml", _config(config, tiers.pop(), profile))
-    _write_yaml(stage / "_toc.yml", _toc(toc, chapters, seeds))
+    _write_yaml(stage / "_toc.yml", _toc(toc, chapters, seeds, api.write_pages(stage)))
     return outdated
 
 
@@ -68,6 +70,7 @@ def _mirror(made: Path, folder: Path) -> None:
         new, old = made / name, folder / name
         if not old.exists() or new.read_bytes() != old.read_bytes():
             old.parent.mkdir(parents=True, exist_ok=True)
+            new.touch()  # a copy has its source's time, which may lie before the last rendering
             new.replace(old)
 
 
@@ -78,7 +81,7 @@ def _stage_chapter(stage: Path, profile: str, chapter: ChapterSource, seed: int 
     notebook = nbformat.read(folder / EXECUTED, as_version=4)
     notebook.metadata.pop("papermill", None)
     # The parameters are in the provenance table, without paths of this machine.
-    notebook.cells = [cell for cell in notebook.cells if "injected-parameters" not in cell.metadata.get("tags", [])]
+    notebook.cells = [cell for cell in notebook.cells if not is_injected(cell)]
     for cell in notebook.cells:
         _stage_cell(cell)
     if chapter.methods:
@@ -117,9 +120,14 @@ def _config(config: dict[str, Any], tier: str, profile: str) -> dict[str, Any]:
     return config
 
 
-def _toc(toc: dict[str, Any], chapters: dict[str, ChapterSource], seeds: Sequence[int]) -> dict[str, Any]:
+def _toc(
+    toc: dict[str, Any], chapters: dict[str, ChapterSource], seeds: Sequence[int], rooms: Sequence[str]
+) -> dict[str, Any]:
+    """The table of contents with what lies below its pages: other seeds' runs, and the rooms of the library."""
     for part in toc["parts"]:
         for entry in part["chapters"]:
+            if entry["file"] == "api":
+                entry["sections"] = [{"file": room} for room in rooms]
             chapter = chapters.get(entry["file"])
             if chapter is not None and chapter.per_seed and len(seeds) > 1:
                 entry["sections"] = [{"file": page_name(chapter, seed, False)} for seed in seeds[1:]]

@@ -7,9 +7,9 @@ import os
 import sys
 from collections.abc import Sequence
 
-from jepascope.cli import pages, publishing, records, running, verdicts
+from jepascope.cli import editing, pages, publishing, records, review, running, verdicts
 
-GROUPS = (running, pages, verdicts, publishing, records)
+GROUPS = (running, editing, pages, verdicts, publishing, records, review)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

@@ -46,8 +46,8 @@ def seeds_of(text: str) -> list[int]:
 
 def extraction_of(profile: Profile) -> Path:
     """The folder of the profile's extraction. Raises RuntimeError when sources or parameters have moved since."""
-    from jepascope.book.chapter import is_current, run_folder
     from jepascope.book.notebooks import read_book
+    from jepascope.book.standing import is_current, run_folder
 
     chapter = read_book().find("01_extraction")
     if not is_current(chapter, profile, None):

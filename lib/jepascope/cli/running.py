@@ -36,6 +36,7 @@ def add(commands: Any) -> None:
 
     claims = commands.add_parser("claims", help="print the claims ledger")
     claims.add_argument("--profile", default="synthetic")
+    claims.add_argument("--seeds", type=seeds_of, help="e.g. 0-19, after a run with as many (default: the profile's)")
     claims.set_defaults(action=_claims)
 
 
@@ -52,7 +53,7 @@ def _run(options: argparse.Namespace) -> None:
 
 
 def _train(options: argparse.Namespace) -> None:
-    from jepascope.book.chapter import run_folder
+    from jepascope.book.standing import run_folder
     from jepascope.steps import run_step
     from jepascope.store import read_table
     from jepascope.training.loop import train
@@ -75,7 +76,7 @@ def _claims(options: argparse.Namespace) -> None:
     ledger = read_ledger(
         project_root() / "runs" / options.profile,
         [chapter.name for chapter in read_book().chapters],
-        load_profile(options.profile).seeds,
+        options.seeds or load_profile(options.profile).seeds,
     )
     if ledger.empty:
         raise ParameterError(f"no claims yet: `jepascope run --profile {options.profile}` makes them")
