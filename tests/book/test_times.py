@@ -42,11 +42,15 @@ def test_a_chapter_costs_its_page_and_the_steps_that_it_found_done(ran: None) ->
     assert not found.loc[("01_extraction", "all"), "collects_seeds"]
 
 
-def test_more_seeds_repeat_what_runs_per_seed_and_nothing_else(ran: None) -> None:
-    cost = times.cost_of_seeds(times.chapter_times("ci"), 100).set_index("chapter")["seconds"]
+def test_more_seeds_repeat_what_runs_per_seed_and_lengthen_what_collects_them(ran: None) -> None:
+    measured = times.chapter_times("ci")
+    cost = times.cost_of_seeds(measured, 100).set_index("chapter")["seconds"]
     assert cost["03_training"] == 100 * (245.0 + 250.0) / 2
     assert cost["01_extraction"] == 12.0
-    assert cost["12_across_seeds"] == 60.0
+    assert cost["12_across_seeds"] == 60.0 * 100 / 2  # two have run
+    in_pairs = times.cost_of_seeds(measured, 100, ["12_across_seeds"]).set_index("chapter")["seconds"]
+    assert in_pairs["12_across_seeds"] == 60.0 * 100 * 99 / 2
+    assert times.cost_of_seeds(measured, 1).set_index("chapter").loc["12_across_seeds", "seconds"] == 60.0
 
 
 def test_nothing_has_run_is_an_empty_table(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -53,6 +53,11 @@ def needs(chapter: ChapterSource, profile: Profile, n_seeds: int, attempt: int) 
     return Needs(attempt * math.ceil(minutes), attempt * math.ceil(mem_mb), _gpus(chapter, profile))
 
 
+def compared_in_pairs() -> list[str]:
+    """The chapters that compare every pair of seeds: with more seeds they grow faster than all others."""
+    return [name for name, measured in read_measured()["chapters"].items() if measured.get("pairs")]
+
+
 def read_measured() -> dict[str, Any]:
     """Read profiles/resources.yaml; its own comments say what stands where."""
     return _parsed(project_root() / "profiles" / "resources.yaml")

@@ -6,6 +6,7 @@ therefore that of its last execution, kernel and imports included, and of the st
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from datetime import datetime
 from pathlib import Path
 
@@ -37,15 +38,22 @@ def chapter_times(profile: str) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=list(COLUMNS))
 
 
-def cost_of_seeds(times: pd.DataFrame, seeds: int) -> pd.DataFrame:
+def cost_of_seeds(times: pd.DataFrame, seeds: int, pairs: Collection[str] = ()) -> pd.DataFrame:
     """What `seeds` seeds cost by these times: one row a chapter with columns chapter, runs, each, seconds.
 
     A chapter that runs per seed costs its mean over the seeds that have run, times `seeds`. One that runs once counts
-    once, as it was measured, also where it collects the seeds and would take longer with more of them.
+    once: as it was measured, or longer where it collects the seeds, by as many as there are more of them, and by as
+    many more pairs of them where the chapter is one of `pairs`.
     """
-    each = times.groupby("chapter", sort=False).agg(each=("seconds", "mean"), per_seed=("per_seed", "first"))
+    had = max(1, times.loc[times["per_seed"], "seed"].nunique())
+    more_pairs = seeds * (seeds - 1) / max(1, had * (had - 1))
+    each = times.groupby("chapter", sort=False).agg(
+        each=("seconds", "mean"), per_seed=("per_seed", "first"), collects=("collects_seeds", "first")
+    )
+    grows = [max(1.0, more_pairs if name in pairs else seeds / had) for name in each.index]
     runs = each["per_seed"].map({True: seeds, False: 1})
-    return pd.DataFrame({"chapter": each.index, "runs": runs, "each": each["each"], "seconds": runs * each["each"]})
+    longer = each["each"] * pd.Series(grows, index=each.index).where(each["collects"], 1.0)
+    return pd.DataFrame({"chapter": each.index, "runs": runs, "each": longer, "seconds": runs * longer})
 
 
 def _page_seconds(results: Path) -> float:

@@ -48,6 +48,7 @@ def _watch(options: argparse.Namespace) -> None:
 
 
 def _times(options: argparse.Namespace) -> None:
+    from jepascope.book.needs import compared_in_pairs
     from jepascope.book.times import chapter_times, cost_of_seeds
 
     times = chapter_times(options.profile)
@@ -57,11 +58,11 @@ def _times(options: argparse.Namespace) -> None:
     for chapter, rows in times.groupby("chapter", sort=False):
         seconds = "  ".join(f"{row.seed}: {row.seconds:.0f}" for row in rows.itertuples())
         print(f"{chapter:32s} {seconds}{'  (over all seeds)' if rows['collects_seeds'].any() else ''}")
-    cost = cost_of_seeds(times, n)
+    cost = cost_of_seeds(times, n, compared_in_pairs())
     repeated = cost.loc[cost["runs"] > 1, "seconds"].sum() if n > 1 else cost["seconds"].sum()
     total, found = cost["seconds"].sum(), times["seconds"].sum()
     print(f"seconds from nothing, by seed, as measured with whatever ran beside; {found:,.0f} in all")
     print(
         f"{n} seeds: {total / 3600:.1f} hours of one job at a time, {repeated / n / 60:.0f} minutes for each seed more"
     )
-    print("chapters over all seeds are counted once, as measured; some grow with the number of seeds")
+    print("chapters over all seeds are counted once, and grow with the seeds, or with the pairs of them")
