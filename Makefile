@@ -11,7 +11,7 @@ book: .venv/installed
 	$(BIN)/jepascope build --profile $(PROFILE)
 
 test: .venv/installed lint
-	$(BIN)/python -m pytest -n $(JOBS) --dist loadgroup
+	$(BIN)/python -m pytest -n $(JOBS) --dist loadfile --no-loadscope-reorder
 
 # Needs SLURM and munge on this machine (Debian: slurm-wlm, munge); they run on the loopback.
 test-cluster: .venv/installed

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import re
 import shutil
@@ -25,10 +26,8 @@ DEMO = project_root().parent / "shared" / "mimic-iv-demo"
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Two processes share the suite: one gets the whole book's run and who looks at it, else a file stays together."""
-    for item in items:
-        shared = "ci_book" if "ci_book" in getattr(item, "fixturenames", ()) else item.nodeid.partition("::")[0]
-        item.add_marker(pytest.mark.xdist_group(shared))
+    """Whole books first: two processes share the suite file by file, and the longest must not be what is left over."""
+    items.sort(key=lambda item: not {"ci_book", "small_book", "demo_project"} & set(getattr(item, "fixturenames", ())))
 
 
 @pytest.fixture(scope="session")
@@ -64,10 +63,19 @@ def ci_book(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """
     if made := os.environ.get("JEPASCOPE_TEST_BOOK"):
         return Path(made)
-    project = copy_project(tmp_path_factory.mktemp("ci") / "project")
-    for command in (["run", "--profile", "ci"], ["build", "--profile", "ci"]):
-        done = jepascope(project, *command)
-        assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-6000:]
+    base = tmp_path_factory.getbasetemp()
+    shared = base.parent if "PYTEST_XDIST_WORKER" in os.environ else base  # processes of one session share one book
+    project = shared / "ci_book"
+    with (shared / "ci_book.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not project.exists():
+            work = shared / "ci_book.partial"
+            shutil.rmtree(work, ignore_errors=True)
+            copy_project(work)
+            for command in (["run", "--profile", "ci"], ["build", "--profile", "ci"]):
+                done = jepascope(work, *command)
+                assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-6000:]
+            work.rename(project)
     return project
 
 
