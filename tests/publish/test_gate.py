@@ -18,7 +18,7 @@ from jepascope.params import ParameterError, Profile
 from jepascope.publish import command, guard, manifest
 from jepascope.publish.check import check
 from jepascope.publish.disclosure import Disclosure, check_floors
-from jepascope.publish.id_filter import build_filter, filter_of, load_filter, save_filter
+from jepascope.publish.id_filter import _places, build_filter, filter_of, load_filter, save_filter
 from jepascope.publish.staged import check_staged
 from jepascope.publish.tree import read_tree
 from jepascope.store import StoreError, read_json, write_json, write_table
@@ -31,6 +31,13 @@ def test_the_filter_holds_every_identifier_and_next_to_nothing_else() -> None:
     assert all(held.holds(int(number)) for number in ids)
     others = set(range(30_000_000, 30_020_000))
     assert not any(held.holds(number) for number in others)
+
+
+def test_a_number_has_as_many_places_in_the_filter_as_there_are_hashes() -> None:
+    """A step that shares a factor with the filter's size would come back to where it was, and ring for strangers."""
+    held = build_filter(range(10_000_000, 10_003_607), salt=bytes(16))
+    places = [_places(held.salt, number, held.hashes, 8 * len(held.bits)) for number in range(30_000_000, 30_020_000)]
+    assert all(len(set(found)) == held.hashes for found in places)
 
 
 def test_the_filter_is_salted_holds_no_number_and_comes_back_from_its_file(tmp_path: Path) -> None:

@@ -49,7 +49,8 @@ def build_filter(identifiers: Iterable[int], salt: bytes | None = None) -> IdFil
         )
     salt = secrets.token_bytes(16) if salt is None else salt
     hashes = math.ceil(-math.log2(FALSE_ALARM))
-    bits = np.zeros(math.ceil(max(len(unique), 1) * hashes / math.log(2) / 8), np.uint8)
+    least = max(len(unique), 1) * hashes / math.log(2)
+    bits = np.zeros(2 ** math.ceil(math.log2(least)) // 8, np.uint8)  # no odd step shares a factor with a power of two
     for identifier in unique:
         for place in _places(salt, identifier, hashes, 8 * len(bits)):
             bits[place >> 3] |= 1 << (place & 7)
