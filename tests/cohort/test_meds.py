@@ -433,7 +433,9 @@ def test_every_code_is_described_and_icd_codes_name_their_parent(meds_folder):
 def test_what_is_written_passes_the_official_schemas(meds_folder):
     out, _ = meds_folder
     for folder, schema in (("data", meds.DataSchema), ("labels", meds.LabelSchema)):
-        for file in (out / folder).rglob("*.parquet"):
+        files = list((out / folder).rglob("*.parquet"))
+        assert files, folder
+        for file in files:
             schema.validate(pq.ParquetFile(file).read())
     meds.SubjectSplitSchema.validate(pq.read_table(out / meds.subject_splits_filepath))
     meds.CodeMetadataSchema.validate(pq.read_table(out / meds.code_metadata_filepath))

@@ -24,7 +24,7 @@ def audit(profile: str, seeds: Sequence[int] | None = None, jobs: int = 2) -> pd
     """Run the chapter of the audit and what it rests on, as far as they are out of date, and return all findings.
 
     Raises ChapterError when a chapter fails; the audit's own fails when a result is too good and nobody has waived it.
-    Raises AuditError when that waiver was there when the chapter ran, and is no more: nothing runs again for it.
+    Raises AuditError when that waiver is no more although the chapter, which runs again when it goes, has passed.
     """
     run_all(profile, seeds or load_profile(profile).seeds, jobs, "default", until=CHAPTER)
     findings = collect(audited(profile), opened(profile), read_book().find(CHAPTER).reads)
