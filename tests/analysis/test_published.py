@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 
 from jepascope.analysis.published import PUBLISHED, TOO_GOOD, WITHIN_30_DAYS, too_good
-from jepascope.cohort.labels import LABELS
+from jepascope.cohort.questions import LABELS, QUESTIONS
 
 
 def scores(*rows):
@@ -29,8 +29,12 @@ def test_nothing_rings_where_nothing_could_be_computed():
     assert too_good(scores()).empty
 
 
-def test_alarmed_and_printed_outcomes_are_labels_and_printed_ranges_run_upwards():
-    assert set(WITHIN_30_DAYS) <= set(LABELS)
+def test_every_question_of_thirty_days_or_less_can_ring_and_no_other():
+    short = {question.column for question in QUESTIONS if isinstance(question.horizon, int) and question.horizon <= 30}
+    assert set(WITHIN_30_DAYS) == short
+
+
+def test_printed_outcomes_are_labels_and_printed_ranges_run_upwards():
     for one in PUBLISHED:
         assert one.task in LABELS
         assert 0.5 < one.low <= one.high < 1

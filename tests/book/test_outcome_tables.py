@@ -8,8 +8,7 @@ import pandas as pd
 from jepascope.analysis.published import PUBLISHED, too_good
 from jepascope.book import outcome_tables as tables
 from jepascope.book.claims import NotHere
-from jepascope.book.tables import QUESTIONS
-from jepascope.cohort.labels import LABELS
+from jepascope.cohort.questions import OF_NAME
 
 READMISSION, DEATH = "label_30d_per_enc", "label_death_30d_per_enc"
 COLUMNS = ["value", "low", "high", "n_rows", "n_patients", "positives", "null", "null_low", "null_high", "p", "reason"]
@@ -22,11 +21,6 @@ def row(task, model, value, metric="auroc", reason="", n_rows=1234.0):
 
 def scores(*rows):
     return pd.DataFrame(rows)
-
-
-def test_every_label_has_its_question_whom_it_is_asked_of_and_a_short_name():
-    names = {tables.bare(label) for label in LABELS}
-    assert names == set(tables.ASKED) == set(tables.SHORT) == set(QUESTIONS)
 
 
 def test_the_alarm_names_what_is_too_good_and_says_how_many_it_looked_at():
@@ -70,7 +64,7 @@ def test_too_few_to_compute_are_too_few_to_count_in_public():
 
 def test_what_is_asked_is_told_once_a_task_in_the_order_of_the_questions():
     table = tables.asked_table(scores(row(DEATH, "a", 0.7), row(READMISSION, "a", 0.7), row(READMISSION, "b", 0.6)))
-    assert list(table["outcome"]) == [QUESTIONS["30d"], QUESTIONS["death_30d"]]
+    assert list(table["outcome"]) == [OF_NAME["30d"].asks, OF_NAME["death_30d"].asks]
     assert list(table["rate"]) == ["8.0%", "8.0%"]
 
 

@@ -27,6 +27,7 @@ from jepascope.cohort import labels, tokens
 from jepascope.cohort.concepts import MEMBERSHIPS
 from jepascope.cohort.encounters import load, save
 from jepascope.cohort.extract import CohortError, extract, read
+from jepascope.cohort.questions import LABELS
 
 CONTRACT = [
     "subject_id", "hadm_id", "k", "admittime", "dischtime", "age", "sex", "admission_type", "insurance", "race",
@@ -305,7 +306,7 @@ def test_nothing_at_k_changes_when_the_record_is_cut_at_k(seed):
     cut, _ = extracted(cut_at(known, moments), fitted=fitted)
     last = whole.index["subject_id"].map(chosen.set_index("subject_id")["k"])
     kept = whole.index[whole.index["k"] <= last].reset_index(drop=True)
-    of_the_future = {*labels.LABELS, *labels.SEEN, "eligibility_30d", "outcome_30d"}
+    of_the_future = {*LABELS, *labels.SEEN, "eligibility_30d", "outcome_30d"}
     of_the_past = [column for column in CONTRACT if column not in of_the_future]
     pd.testing.assert_frame_equal(cut.index[of_the_past], kept[of_the_past])
     for hadm_id in kept["hadm_id"]:

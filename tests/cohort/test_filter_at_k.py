@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from mimic_tree import Tables, add_lab, add_patient, add_stay, at, cut_at, empty, extracted, token_names
 
 from jepascope.cohort import labels
+from jepascope.cohort.questions import LABELS
 
 COMPARED: dict[str, int] = {}  # label -> known labels held against those of the cut record, over all examples
 DAY = st.sampled_from([-1.0, 0.2, 0.9, 1.1, 2.0, 29.9, 30.0, 31.0, 89.0, 181.0, 366.0])
@@ -106,7 +107,7 @@ def test_membership_tokens_and_past_labels_do_not_change_when_the_record_is_cut_
         whole.index.set_index("hadm_id")["k"][list(last.values())].set_axis(list(last))
     )
     kept = whole.index[whole.index["k"] <= final].reset_index(drop=True)
-    future = [*labels.LABELS, *labels.SEEN, "eligibility_30d", "outcome_30d"]
+    future = [*LABELS, *labels.SEEN, "eligibility_30d", "outcome_30d"]
     pd.testing.assert_frame_equal(cut.index.drop(columns=future), kept.drop(columns=future))
     for hadm_id in kept["hadm_id"]:
         assert token_names(cut, hadm_id) == token_names(whole, hadm_id)
@@ -121,7 +122,7 @@ def check_past_labels(cut: pd.DataFrame, kept: pd.DataFrame, moments: dict[int, 
         "label_psych_crisis_28d_per_enc": 28, "label_death_30d_per_enc": 30, "label_death_365d_per_enc": 365,
         "label_long_stay_per_enc": 373,
     }  # fmt: skip
-    assert set(horizons) == set(labels.LABELS)
+    assert set(horizons) == set(LABELS)
     ends = kept["subject_id"].map({s: moment for s, (_, moment) in moments.items()})
     for label, horizon in horizons.items():
         past = (kept["dischtime"] + pd.Timedelta(days=horizon + 1) < ends).to_numpy()
@@ -130,5 +131,5 @@ def check_past_labels(cut: pd.DataFrame, kept: pd.DataFrame, moments: dict[int, 
 
 
 def test_no_label_was_left_uncompared():
-    assert set(COMPARED) == set(labels.LABELS)
+    assert set(COMPARED) == set(LABELS)
     assert min(COMPARED.values()) > 0

@@ -12,7 +12,8 @@ from mimic_tree import LOOSE, MIMIC, Tables, add_patient, add_stay, at, empty, e
 from jepascope import params
 from jepascope.cohort import schema
 from jepascope.cohort.extract import read
-from jepascope.cohort.labels import COLUMNS, LABELS, explain_against_naive, last_encounter_policies, naive_30d
+from jepascope.cohort.labels import COLUMNS, explain_against_naive, last_encounter_policies, naive_30d
+from jepascope.cohort.questions import LABELS
 
 READMIT, COMPOSITE, ESCALATE, ESCALATE_30, ESCALATE_180, CRISIS, CRISIS_28, DEATH, DEATH_365, LONG = LABELS
 # Days after discharge that a label may read; whether a stay is over a week is settled on its eighth day.

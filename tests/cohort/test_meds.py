@@ -15,9 +15,9 @@ from jepascope import params
 from jepascope.cohort import engine, meds_out
 from jepascope.cohort.encounters import Encounters
 from jepascope.cohort.extract import read
-from jepascope.cohort.labels import LABELS
 from jepascope.cohort.meds_in import coverage, from_meds, left_out, relations
 from jepascope.cohort.meds_out import SPLITS, write_meds
+from jepascope.cohort.questions import LABELS
 from jepascope.cohort.schema import SYNTHETIC_MARK, TABLES
 from jepascope.cohort.source import SourceError, mimic_relations
 from jepascope.store import StoreError, read_json

@@ -8,7 +8,7 @@ from jepascope import params
 from jepascope.analysis.stats import Inference
 from jepascope.cohort.encounters import Encounters, load
 from jepascope.cohort.extract import extract
-from jepascope.cohort.labels import LABELS
+from jepascope.cohort.questions import LABELS
 from jepascope.cohort.synthetic import synthesize
 from jepascope.pipeline import policies
 from jepascope.pipeline.policies import OURS, compare_policies

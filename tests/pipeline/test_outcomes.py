@@ -11,7 +11,7 @@ from tests.fixtures_encounters import TINY_MODEL, toy_encounters
 
 from jepascope import params
 from jepascope.cohort import encounters as cohort_encounters
-from jepascope.cohort.labels import LABELS
+from jepascope.cohort.questions import LABELS
 from jepascope.objects import embed, save_objects
 from jepascope.pipeline import outcomes
 from jepascope.pipeline.outcomes import (

@@ -9,7 +9,7 @@ from scipy.sparse import csc_matrix, csr_matrix, hstack
 from jepascope.audit.findings import Finding, judge, unverified
 from jepascope.audit.perturbation import Inputs
 from jepascope.cohort.encounters import Encounters
-from jepascope.cohort.labels import LABELS
+from jepascope.cohort.questions import LABELS
 
 LISTED, MOST = 0.80, 0.90
 CARRIERS = 10  # patients with, and without, the outcome; fewer and an AUROC near one is luck

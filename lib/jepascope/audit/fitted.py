@@ -20,7 +20,7 @@ from jepascope.audit.perturbation import keep_rows
 from jepascope.cohort import encounters as cohort_encounters
 from jepascope.cohort.encounters import Encounters
 from jepascope.cohort.features import history_counts, structure
-from jepascope.cohort.labels import LABELS
+from jepascope.cohort.questions import LABELS
 from jepascope.objects import Objects, save_objects
 from jepascope.pipeline.dictionaries import fit_dictionaries, load_dictionary
 from jepascope.pipeline.outcomes import READMISSION

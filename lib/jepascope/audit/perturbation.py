@@ -15,7 +15,8 @@ from torch import Tensor, nn
 from jepascope.audit.findings import Finding, judge, unverified
 from jepascope.cohort.encounters import Encounters
 from jepascope.cohort.features import history_counts, structure
-from jepascope.cohort.labels import LABELS, SEEN
+from jepascope.cohort.labels import SEEN
+from jepascope.cohort.questions import LABELS
 from jepascope.models.jepa import Batch, JEPAOutput
 from jepascope.models.packing import ragged_index
 from jepascope.training.batches import pack, select

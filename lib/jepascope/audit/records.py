@@ -19,9 +19,9 @@ import pandas as pd
 from jepascope import params
 from jepascope.audit.findings import Finding, judge
 from jepascope.audit.perturbation import OF_THE_FUTURE
-from jepascope.audit.windows import HORIZONS
 from jepascope.cohort.encounters import Encounters
 from jepascope.cohort.extract import read as extract_read
+from jepascope.cohort.questions import QUESTIONS
 from jepascope.cohort.synthetic import synthesize
 from jepascope.cohort.tokens import Fitted
 from jepascope.progress import TERMINAL
@@ -122,7 +122,7 @@ def labels_read_their_window(
     dead = (people["dod"] != "") & (people["dod"] >= people["subject_id"].map(_text(day).str[:10]).fillna("9999"))
     kept["hosp/patients"] = people.assign(dod=people["dod"].where(~dead, ""))
     again = read(folder, kept, whole.fitted).cohort.index.set_index("hadm_id")
-    asked = [label for label, (horizon, _) in HORIZONS.items() if horizon <= WINDOW]
+    asked = [q.column for q in QUESTIONS if isinstance(q.horizon, int) and q.horizon <= WINDOW]
     before = index.set_index("hadm_id").loc[chosen["hadm_id"], asked]
     after = again.reindex(chosen["hadm_id"])[asked]
     moved = int((~np.isclose(before, after, equal_nan=True)).sum())

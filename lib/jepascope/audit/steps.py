@@ -69,7 +69,7 @@ def audit_cohort(folder: Path, encounters: Path, extraction: params.Extraction) 
     scanned = features.scan(some, inputs)
     found = [
         perturbation.inputs_read_no_future(some, perturbation.coded_inputs, _rng("inputs")),
-        windows.labels_in_window(index, extraction.escalation_days, extraction.crisis_days),
+        windows.labels_in_window(index, extraction),
         windows.single_encounters_are_in(index),
         *splits.splits_share_nothing(cohort),
         fitted.vocabulary_counts_training_patients(cohort),

@@ -291,7 +291,7 @@ TRIALS = (
     Trial("BatchNorm across time", "a model with one more layer", "T1", _model_trial(mutations.normalised_across_time)),
     Trial("labels per patient", "a parameter of the extraction", "T2", _window_trial),
     Trial("labels per patient, in the table", "labels replaced", "T2", _on_cohort(
-        lambda cohort: [windows.labels_in_window(cohort.index, EXTRACTION.escalation_days, EXTRACTION.crisis_days)],
+        lambda cohort: [windows.labels_in_window(cohort.index, EXTRACTION)],
         mutations.patient_level)),
     Trial("patients chosen by outcome", "a reading wrapped", "T3", _cut_trial(mutations.chosen_by_outcome, "T3")),
     Trial("patients chosen by outcome, in the records", "a parameter of the planted cohort", "T3", _filtered_trial),

@@ -5,40 +5,27 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
+from jepascope import params
 from jepascope.audit.findings import Finding, judge, unverified
+from jepascope.cohort.questions import QUESTIONS
 
-# Days within which the event of a 1 has to lie, and the columns of which the sooner one tells when it came.
-HORIZONS: dict[str, tuple[int, tuple[str, ...]]] = {
-    "label_30d_per_enc": (30, ("days_to_next",)),
-    "label_30d_or_death_per_enc": (30, ("days_to_next", "days_to_death")),
-    "label_escalation_30d_per_enc": (30, ("days_to_next",)),
-    "label_escalation_180d_per_enc": (180, ("days_to_next",)),
-    "label_psych_crisis_28d_per_enc": (28, ("days_to_next",)),
-    "label_death_30d_per_enc": (30, ("days_to_death",)),
-    "label_death_365d_per_enc": (365, ("days_to_death",)),
-    "label_long_stay_per_enc": (365, ("days_to_next",)),
-}
 SECOND = 1 / 86400  # days: times are kept to the second
 
 
-def labels_in_window(index: pd.DataFrame, escalation_days: int, crisis_days: int) -> Finding:
+def labels_in_window(index: pd.DataFrame, extraction: params.Extraction) -> Finding:
     """Count the yeses without their event: a label copied from elsewhere in the record has no event in its window.
 
     Each 1 needs a next episode, or a death, within its horizon. Takes an Encounters index of N rows.
     """
-    horizons = HORIZONS | {
-        "label_escalation_per_enc": (escalation_days, ("days_to_next",)),
-        "label_psych_crisis_per_enc": (crisis_days, ("days_to_next",)),
-    }
     wrong, asked = {}, 0
-    for label, (horizon, clocks) in horizons.items():
-        yes = index[label] == 1
-        soonest = index[list(clocks)].min(axis=1)
-        wrong[label] = int((yes & ~(soonest <= horizon)).sum())
+    for question in QUESTIONS:
+        yes = index[question.column] == 1
+        soonest = index[list(question.clocks)].min(axis=1)
+        wrong[question.column] = int((yes & ~(soonest <= question.days(extraction))).sum())
         asked += int(yes.sum())
     if not asked:
         return unverified("T2", "yeses of these records", "no label is ever 1")
-    detail = f"{asked:,} yeses of {len(horizons)} labels; {_named(wrong)}"
+    detail = f"{asked:,} yeses of {len(QUESTIONS)} labels; {_named(wrong)}"
     return judge("T2", "yeses of these records", sum(wrong.values()), 0, detail, asked, _patients(index))
 
 

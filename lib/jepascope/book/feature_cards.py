@@ -12,7 +12,7 @@ import math
 import pandas as pd
 
 from jepascope.analysis.enrichment import MIN_CELL
-from jepascope.book.tables import QUESTIONS
+from jepascope.cohort.questions import OF_NAME
 from jepascope.publish.counts import rounded
 
 # Odds ratios drawn, on a log axis: beyond the last decade a bar is cut.
@@ -171,7 +171,7 @@ def _ties(labels: pd.DataFrame, level: float) -> str:
     said = "" if len(tied) else "<p>With no label beyond what the search finds in nothing. The nearest:</p>"
     rows = (tied if len(tied) else known).sort_values("r", key=abs, ascending=False).head(4 if len(tied) else 1)
     body = "".join(
-        f"<tr><td>{html.escape(QUESTIONS.get(row.label, row.label.replace('_', ' ')))}</td>"
+        f"<tr><td>{html.escape(_in_words(row.label))}</td>"
         f'<td class="or">{row.r:.2f} [{row.r_low:.2f}, {row.r_high:.2f}]</td><td>{row.auroc:.2f}</td>'
         f"<td>{_small(row.adjusted)}</td></tr>"
         for row in rows.itertuples()
@@ -185,6 +185,10 @@ def _ties(labels: pd.DataFrame, level: float) -> str:
         else ""
     )
     return f"{said}<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>{told}"
+
+
+def _in_words(label: str) -> str:
+    return OF_NAME[label].asks if label in OF_NAME else label.replace("_", " ")
 
 
 def _small(p: float) -> str:

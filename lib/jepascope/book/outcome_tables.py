@@ -12,33 +12,8 @@ from jepascope.analysis.published import PUBLISHED, TOO_GOOD, WITHIN_30_DAYS
 from jepascope.analysis.stats import Estimate
 from jepascope.book.claims import NotHere, interval
 from jepascope.book.pages import table_block, verdict_badge
-from jepascope.book.tables import QUESTIONS
+from jepascope.cohort.questions import OF_COLUMN, QUESTIONS
 
-# Of which encounters a label asks; "eligible" is spelled out in the chapter.
-ASKED = {
-    "30d": "eligible discharges",
-    "30d_or_death": "eligible discharges",
-    "escalation": "eligible, below intensive care",
-    "escalation_30d": "eligible, below intensive care",
-    "escalation_180d": "eligible, below intensive care",
-    "psych_crisis": "eligible, an F code so far",
-    "psych_crisis_28d": "eligible, an F code so far",
-    "death_30d": "left alive, hospice included",
-    "death_365d": "left alive, hospice included",
-    "long_stay": "eligible, back within a year",
-}
-SHORT = {
-    "30d": "readmission, 30 days",
-    "30d_or_death": "readmission or death, 30 days",
-    "escalation": "escalation, 90 days",
-    "escalation_30d": "escalation, 30 days",
-    "escalation_180d": "escalation, 180 days",
-    "psych_crisis": "psychiatric crisis, 180 days",
-    "psych_crisis_28d": "psychiatric crisis, 28 days",
-    "death_30d": "death, 30 days",
-    "death_365d": "death, 365 days",
-    "long_stay": "long next stay",
-}
 METRICS = {
     "auroc": "AUROC",
     "auprc": "average precision",
@@ -58,14 +33,9 @@ EVERY_SCORE = (
 NOTHING = "not computable here"
 
 
-def bare(label: str) -> str:
-    """A label column's short name: label_30d_per_enc → 30d."""
-    return label.removeprefix("label_").removesuffix("_per_enc")
-
-
 def titled(table: pd.DataFrame) -> pd.DataFrame:
     """The same table, tasks in a few words."""
-    return table.assign(task=table["task"].map(lambda task: SHORT[bare(task)]))
+    return table.assign(task=table["task"].map(lambda task: OF_COLUMN[task].short))
 
 
 def asked_table(scores: pd.DataFrame) -> pd.DataFrame:
@@ -75,9 +45,9 @@ def asked_table(scores: pd.DataFrame) -> pd.DataFrame:
     """
     rows = []
     for task, mine in scores[scores["metric"] == "auroc"].groupby("task", sort=False):
-        name = bare(str(task))
+        question = OF_COLUMN[str(task)]
         counted = mine.dropna(subset=["n_rows"])
-        cells = {"outcome": QUESTIONS[name], "asked of": ASKED[name]}
+        cells = {"outcome": question.asks, "asked of": question.of}
         if counted.empty:
             rows.append({**cells, "encounters": f"{NOTHING}: {mine['reason'].iloc[0]}"})
             continue
@@ -86,7 +56,7 @@ def asked_table(scores: pd.DataFrame) -> pd.DataFrame:
         rate = f"{one['positives'] / one['n_rows']:.1%}"
         rows.append(cells | {column: f"{value:,.0f}" for column, value in counts.items()} | {"rate": rate})
     columns = ["outcome", "asked of", "encounters", "patients", "with the event", "rate"]
-    order = list(QUESTIONS.values())
+    order = [question.asks for question in QUESTIONS]
     table = pd.DataFrame(rows, columns=columns).astype(object).fillna("—")
     return table.sort_values("outcome", key=lambda names: names.map(order.index), ignore_index=True)
 
@@ -96,15 +66,15 @@ def scores_table(scores: pd.DataFrame) -> pd.DataFrame:
     rows = []
     for (task, model), mine in scores.groupby(["task", "model"], sort=False):
         found = mine.set_index("metric")
-        one, name = found.loc["auroc"], bare(str(task))
-        cells = {"outcome": SHORT[name], "asked of": ASKED[name], "model": model}
+        one, question = found.loc["auroc"], OF_COLUMN[str(task)]
+        cells = {"outcome": question.short, "asked of": question.of, "model": model}
         cells |= {title: _spelled(found.loc[m]) for m, title in METRICS.items() if m in found.index}
         null = "—" if pd.isna(one["null"]) else f"{one['null']:.3f} [{one['null_low']:.3f}, {one['null_high']:.3f}]"
         shown = pd.notna(one["n_rows"])  # what is too small to compute is too small to count in public
         counts = {"encounters": one["n_rows"], "events": one["positives"], "patients": one["n_patients"]}
         cells["AUROC, others' labels"] = null
         rows.append(cells | {column: f"{n:,.0f}" if shown else "—" for column, n in counts.items()})
-    order = list(SHORT.values())
+    order = [question.short for question in QUESTIONS]
     table = pd.DataFrame(rows)
     return table.sort_values("outcome", key=lambda names: names.map(order.index), kind="stable", ignore_index=True)
 
@@ -115,7 +85,7 @@ def differences_table(differences: pd.DataFrame) -> pd.DataFrame:
     for row in differences.to_dict("records"):
         theirs = row["theirs"] if row["theirs"] == row["named"] else f"{row['theirs']}: {row['named']}"
         null = "—" if pd.isna(row["null"]) else f"{row['null']:.3f} [{row['null_low']:.3f}, {row['null_high']:.3f}]"
-        cells = {"outcome": SHORT[bare(row["task"])], "ours": row["ours"], "less": theirs}
+        cells = {"outcome": OF_COLUMN[row["task"]].short, "ours": row["ours"], "less": theirs}
         rows.append({**cells, "difference in AUROC": _spelled(row), "others' labels": null})
     return pd.DataFrame(rows)
 
@@ -135,7 +105,7 @@ def alarm_box(found: pd.DataFrame, scores: pd.DataFrame) -> str:
     if found.empty:
         text = f"none of {looked} AUROC of the next thirty days is above {TOO_GOOD:.2f}"
         return f'<div class="claim"><p>Alarm {verdict_badge("silent")}: {text}.</p></div>'
-    named = "; ".join(f"{row.model}, {SHORT[bare(row.task)]}: {row.value:.3f}" for row in found.itertuples())
+    named = "; ".join(f"{row.model}, {OF_COLUMN[row.task].short}: {row.value:.3f}" for row in found.itertuples())
     badge = '<span class="verdict fails">too good: look for a leak</span>'
     text = f"{len(found)} of {looked} AUROC of the next thirty days are above {TOO_GOOD:.2f}: {html.escape(named)}"
     return f'<div class="claim"><p>Alarm {badge}: {text}.</p></div>'
@@ -148,7 +118,7 @@ def published_table(scores: pd.DataFrame, model: str) -> pd.DataFrame:
     for one in PUBLISHED:
         low, high = (f"{x:.2f}" if round(x, 2) == x else f"{x:.3f}" for x in (one.low, one.high))
         printed = low if low == high else f"{low} to {high}"
-        nearest = {"nearest outcome here": SHORT[bare(one.task)], f"here, {model}": NOTHING}
+        nearest = {"nearest outcome here": OF_COLUMN[one.task].short, f"here, {model}": NOTHING}
         if one.task in ours.index:
             nearest[f"here, {model}"] = _spelled(ours.loc[one.task])
         rows.append(

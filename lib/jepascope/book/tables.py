@@ -13,22 +13,10 @@ import pandas as pd
 from jepascope.analysis.stats import Estimate
 from jepascope.book.claims import NotHere, collect, interval
 from jepascope.book.pages import verdict_badge
+from jepascope.cohort.questions import QUESTIONS
 from jepascope.params import ARMS
 from jepascope.store import read_json
 
-# What each label asks, in words; d counts days after the end of the episode.
-QUESTIONS = {
-    "30d": "unplanned readmission, 30 days",
-    "30d_or_death": "unplanned readmission or death, 30 days",
-    "escalation": "next episode more acute, 90 days (by default)",
-    "escalation_30d": "next episode more acute, 30 days",
-    "escalation_180d": "next episode more acute, 180 days",
-    "psych_crisis": "psychiatric crisis, 180 days (by default), psychiatric subset",
-    "psych_crisis_28d": "psychiatric crisis, 28 days, psychiatric subset",
-    "death_30d": "death, 30 days",
-    "death_365d": "death, 365 days",
-    "long_stay": "next episode, if within a year, over 7 days long",
-}
 MAP_KINDS = {
     "native": "an ICD-10 code",
     "exact": "one equivalent category",
@@ -101,7 +89,8 @@ def count_table(table: pd.DataFrame) -> pd.DataFrame:
 
 def rate_table(rates: pd.DataFrame) -> pd.DataFrame:
     """Every label's count and rate with its interval."""
-    counts = count_table(rates[["label", "encounters", "patients", "positives"]].replace({"label": QUESTIONS}))
+    asks = {question.name: question.asks for question in QUESTIONS}
+    counts = count_table(rates[["label", "encounters", "patients", "positives"]].replace({"label": asks}))
     return counts.assign(rate=_bracket(rates, "rate", "low", "high"))
 
 

@@ -7,12 +7,8 @@ import numpy as np
 import pandas as pd
 
 from jepascope.cohort import engine
+from jepascope.cohort.questions import LABELS
 
-LABELS = (
-    "label_30d_per_enc", "label_30d_or_death_per_enc", "label_escalation_per_enc", "label_escalation_30d_per_enc",
-    "label_escalation_180d_per_enc", "label_psych_crisis_per_enc", "label_psych_crisis_28d_per_enc",
-    "label_death_30d_per_enc", "label_death_365d_per_enc", "label_long_stay_per_enc",
-)  # fmt: skip
 # What was seen, however long the patient was followed: for describing and for comparing policies, never a label.
 SEEN = ("days_to_next", "days_to_death", "returned_30d")
 COLUMNS = (*LABELS, "eligibility_30d", "outcome_30d", *SEEN, "acuity", "follow_up_days")

@@ -21,7 +21,7 @@ from jepascope.cohort import encounters as cohort_encounters
 from jepascope.cohort.concepts import psychiatric_groups
 from jepascope.cohort.encounters import Encounters
 from jepascope.cohort.features import bag_of_codes
-from jepascope.cohort.labels import LABELS
+from jepascope.cohort.questions import QUESTIONS
 from jepascope.cohort.titles import token_titles
 from jepascope.objects import load_objects
 from jepascope.params import project_root
@@ -206,11 +206,12 @@ def _labels(rows: _Rows, index: pd.DataFrame, how: Inference, rng: np.random.Gen
         table = _tied(rows, test, list(groups), y, how, rng).assign(family="group", expected=entropy.expected)
         tables.append(table.assign(entropy=entropy.entropy[table["card"]]))
     outcomes = {}
-    for name in (name for name in LABELS if name in index):
-        known = test[index[name].to_numpy()[test] >= 0]  # NaN is not
-        y = index[name].to_numpy()[known].astype(bool)
+    for question in (question for question in QUESTIONS if question.column in index):
+        answer = index[question.column].to_numpy()
+        known = test[answer[test] >= 0]  # NaN is not
+        y = answer[known].astype(bool)
         if _enough(y, rows.patients[known]):
-            outcomes[name.removeprefix("label_").removesuffix("_per_enc")] = (known, y)
+            outcomes[question.name] = (known, y)
     for name, (known, y) in outcomes.items():
         table = _tied(rows, known, [name], y[:, None], how, rng).assign(
             family="outcome", entropy=np.nan, expected=np.nan

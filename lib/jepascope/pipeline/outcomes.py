@@ -33,7 +33,7 @@ from jepascope.analysis.stats import Inference, NotComputable, require_carriers
 from jepascope.analysis.tuning import Candidate, tune
 from jepascope.cohort import encounters as cohort_encounters
 from jepascope.cohort.features import bag_of_codes, history_counts, structure
-from jepascope.cohort.labels import LABELS
+from jepascope.cohort.questions import LABELS, OF_COLUMN
 from jepascope.cohort.splits import uniform
 from jepascope.objects import load_objects
 from jepascope.store import StoreError, read_table, write_table
@@ -225,19 +225,11 @@ def earlier_answers(index: pd.DataFrame, task: str, extraction: params.Extractio
     """
     end = index.groupby("subject_id")["dischtime"].cummax()  # labels count from the end of the episode so far
     day = (end.dt.normalize() - pd.Timestamp("1900-01-01")).dt.days.to_numpy(float)
-    horizons = {
-        "label_30d_per_enc": index["days_to_next"].to_numpy(),
-        "label_30d_or_death_per_enc": 31,
-        "label_escalation_per_enc": extraction.escalation_days + 1,
-        "label_escalation_30d_per_enc": 31,
-        "label_escalation_180d_per_enc": 181,
-        "label_psych_crisis_per_enc": extraction.crisis_days + 1,
-        "label_psych_crisis_28d_per_enc": 29,
-        "label_death_30d_per_enc": 31,
-        "label_death_365d_per_enc": 366,
-        "label_long_stay_per_enc": index["days_to_next"].to_numpy() + 8,
-    }
-    known_from = day + horizons[task]
+    question = OF_COLUMN[task]
+    if question.after_return is None:
+        known_from = day + question.days(extraction) + 1
+    else:
+        known_from = day + index["days_to_next"].to_numpy() + question.after_return
     return last_known_answer(index[task].to_numpy(float), known_from, day, index["subject_id"].to_numpy())
 
 

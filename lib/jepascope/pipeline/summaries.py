@@ -13,7 +13,7 @@ from jepascope.analysis.stats import Inference, NotComputable, bootstrap_mean
 from jepascope.cohort.concepts import psychiatric_groups, psychiatric_subsets
 from jepascope.cohort.encounters import Encounters
 from jepascope.cohort.extract import read
-from jepascope.cohort.labels import LABELS
+from jepascope.cohort.questions import QUESTIONS
 from jepascope.cohort.synthetic import synthesize
 
 
@@ -24,16 +24,16 @@ def label_rates(index: pd.DataFrame, how: Inference, rng: np.random.Generator) -
     patients have it).
     """
     rows = []
-    for label in LABELS:
-        known = index[index[label].notna()]
-        values, patients = known[label].to_numpy(), known["subject_id"].to_numpy()
+    for question in QUESTIONS:
+        known = index[index[question.column].notna()]
+        values, patients = known[question.column].to_numpy(), known["subject_id"].to_numpy()
         try:
             rate = bootstrap_mean(values, patients, how.bootstrap, how.level, rng, how.min_patients)
             cells = {"rate": rate.value, "low": rate.low, "high": rate.high}
         except NotComputable:
             cells = dict.fromkeys(("rate", "low", "high"), np.nan)
         counts = {"encounters": len(known), "patients": known["subject_id"].nunique(), "positives": int(values.sum())}
-        rows.append({"label": label.removeprefix("label_").removesuffix("_per_enc"), **counts, **cells})
+        rows.append({"label": question.name, **counts, **cells})
     return pd.DataFrame(rows)
 
 
