@@ -135,7 +135,7 @@ ROOMS = {
     "ledger": {"steps", "store"},
     "publish": {"params", "store", "steps"},
     "review": {"params", "store", "book", "publish"},
-    "book": {"params", "store", "steps", "closure", "progress", "analysis", "ledger", "publish"},
+    "book": {"params", "store", "steps", "closure", "progress", "cohort", "analysis", "ledger", "publish"},
     "store": set(),
     "params": set(),
     "closure": set(),
