@@ -13,6 +13,7 @@ from jepascope.closure import PACKAGE
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("api")
+    (folder / "api.md").write_text("# The library\n\n")
     assert set(api.write_pages(folder)) == {f"api/{file.stem}" for file in (folder / "api").iterdir()}
     return folder
 
@@ -39,7 +40,18 @@ def test_there_is_a_page_for_each_room_that_the_table_of_contents_can_name(folde
     for name in names:
         text = (folder / f"{name}.md").read_text()
         assert text.startswith("# ")
-        assert text.count("```{raw} html\n") == text.count("\n## ") == text.count("\n```\n")
+        assert text.count("```{raw} html\n") == text.count("\n## ") + 1 == text.count("\n```\n")
+
+
+def test_every_room_and_every_module_says_in_a_line_what_it_is(folder: Path) -> None:
+    front = (folder / "api.md").read_text()
+    for room in api.rooms():
+        assert room.about.endswith((".", "?")), room.name
+        assert f"]({room.page}.md): {room.about}\n" in front
+        text = (folder / f"{room.page}.md").read_text()
+        lines = re.findall(r"<td>([^<]*(?:<code>[^<]*</code>[^<]*)*)</td></tr>", text)
+        assert len(lines) == sum(file.name != "__init__.py" for file in room.files)
+        assert all(line.endswith((".", "?", "…")) for line in lines), (room.name, lines)
 
 
 def test_prose_means_itself_and_backticks_mean_code() -> None:
@@ -81,6 +93,7 @@ def find(
     secret = 1
 '''
     (tmp_path / "room").mkdir()
+    (tmp_path / "room" / "__init__.py").write_text('"""A room."""')
     (tmp_path / "room" / "finding.py").write_text(source)
     monkeypatch.setattr(api, "PACKAGE", tmp_path)
     [room] = api.rooms()

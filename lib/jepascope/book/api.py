@@ -15,6 +15,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
+from docutils.nodes import make_id
+
 from jepascope.closure import PACKAGE
 
 TOP = "jepascope"
@@ -32,16 +34,24 @@ class Room(NamedTuple):
         """Where its page lies, without suffix."""
         return f"api/{self.name.replace('.', '_') or TOP}"
 
+    @property
+    def about(self) -> str:
+        """What the package says of itself, in a line."""
+        return _first_line(PACKAGE.joinpath(*self.name.split("."), "__init__.py"))
+
 
 def write_pages(folder: Path) -> list[str]:
     """Write the pages below `folder`/api and name them, in the order in which they should be listed.
 
-    Staged beside the chapters, they are searched, linked and checked as pages of the book are.
+    Staged beside the chapters, they are searched, linked and checked as pages of the book are. `folder`/api.md, their
+    front page, gets the list of rooms.
     """
     found = rooms()
     (folder / "api").mkdir(parents=True, exist_ok=True)
     for room in found:
         (folder / f"{room.page}.md").write_text(page(room))
+    with (folder / "api.md").open("a") as front:
+        front.writelines(f"* [`{room.name or TOP}`]({room.page}.md): {room.about}\n" for room in found)
     return [room.page for room in found]
 
 
@@ -55,17 +65,38 @@ def rooms() -> list[Room]:
 
 
 def page(room: Room) -> str:
-    """One room as MyST: a section a module, in it each public function and class."""
-    return f"# {room.name or TOP}\n\n" + "\n".join(_module(file) for file in room.files)
+    """One room as MyST: its modules in a line each, and a section a module with each public function and class."""
+    modules = [file for file in room.files if file.name != "__init__.py"]
+    rows = "\n".join(
+        f'<tr><td><a href="#{make_id(_dotted(file))}"><code>{file.stem}</code></a></td>'
+        f"<td>{_words(_first_line(file))}</td></tr>"
+        for file in modules
+    )
+    head = '<tr><th scope="col">module</th><th scope="col">what it is</th></tr>'
+    listed = f'```{{raw}} html\n<table class="table"><thead>{head}</thead><tbody>\n{rows}\n</tbody></table>\n```\n\n'
+    sections = "\n".join(_module(file) for file in room.files)
+    return f"# {room.name or TOP}\n\n{room.about}\n\n{listed}{sections}"
+
+
+def _dotted(file: Path) -> str:
+    parts = file.relative_to(PACKAGE).with_suffix("").parts
+    return ".".join(part for part in parts if part != "__init__") or TOP
+
+
+def _first_line(file: Path) -> str:
+    told = ast.get_docstring(ast.parse(file.read_text())) or ""
+    return told.partition("\n")[0]
 
 
 def _module(file: Path) -> str:
+    """A section; none for a package that defines nothing itself, whose line stands on top of the page."""
     source = file.read_text()
     tree = ast.parse(source)
-    dotted = file.relative_to(PACKAGE).with_suffix("").parts
-    name = ".".join(part for part in dotted if part != "__init__") or TOP
+    name = _dotted(file)
     lines = source.splitlines()
-    entries = (line for node in tree.body for line in _entry(node, lines, name, 3))
+    entries = [line for node in tree.body for line in _entry(node, lines, name, 3)]
+    if file.name == "__init__.py" and not entries:
+        return ""
     told = "\n".join((prose(ast.get_docstring(tree)), *entries))
     return f"## `{name}`\n\n```{{raw}} html\n{told}\n```\n"
 

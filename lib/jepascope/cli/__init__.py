@@ -18,6 +18,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     try:
         options.action(options)
         sys.stdout.flush()
+    except KeyboardInterrupt:
+        sys.exit(130)  # what shells expect of a command that Ctrl-C ended; a trace of where helps nobody
     except BrokenPipeError:  # whoever read our output has seen enough (`| head`)
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     except (ValueError, RuntimeError, OSError) as error:

@@ -1,0 +1,1 @@
+"""From records to encounters: MIMIC-IV, MEDS or the planted cohort, read at k without what comes after it."""

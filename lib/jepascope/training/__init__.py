@@ -1,0 +1,1 @@
+"""How a JEPA is trained: arms, batches, the loop with its checkpoints and gates, and the untrained twin."""
