@@ -10,9 +10,9 @@ import pytest
 import yaml
 
 from jepascope.book.pages import provenance_block
-from jepascope.params import project_root
+from jepascope.params import load_profile, project_root
 from jepascope.publish import command, release
-from jepascope.store import StoreError, write_json
+from jepascope.store import StoreError, read_json, write_json
 from tests.publish.trees import IDS, SUBJECT, write_page, write_sidecars, write_tree
 
 ESTIMATE = {"value": 0.61, "low": 0.55, "high": 0.67, "n_rows": 400, "n_patients": 130}
@@ -77,9 +77,17 @@ def test_the_archive_holds_the_pages_the_claims_and_what_makes_them_again(projec
     assert {"html/manifest.json", "html/05_z.html", "html/05_z_seed1.html"} <= inside
     assert not [name for name in inside if name.startswith(("runs", "comments"))]
     told = archive.read("book-1/README.md").decode()
-    assert "PROFILE=tiny" in told
+    assert ".venv/bin/jepascope run --profile tiny\n" in told
     assert "`abc1234567`" in told
     assert "`+` marks" not in told
+
+
+def test_the_archive_names_the_seeds_of_its_pages_where_the_profile_names_others(project: Path) -> None:
+    (project / "params" / "tiny.yaml").write_text("profile: tiny\nseeds: [0, 1, 2]\n")
+    assert release.release("book-1", project / "html", project / "dist") == 0
+    told = zipfile.ZipFile(project / "dist" / "book-1.zip").read("book-1/README.md").decode()
+    for action in ("run", "build", "claims"):
+        assert f".venv/bin/jepascope {action} --profile tiny --seeds 0,1\n" in told
 
 
 def test_the_ledger_of_the_archive_has_a_row_for_each_claim_and_seed(project: Path) -> None:
@@ -121,10 +129,46 @@ def test_pages_that_were_not_checked_or_have_changed_since_are_not_released(proj
     assert not (project / "dist").exists()
 
 
+def test_a_page_that_is_rendered_anew_between_the_check_and_the_packing_is_not_released(
+    project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def check_and_render(*arguments: object) -> list:
+        (project / "html" / "05_z.html").write_text("<p>another</p>")
+        return []
+
+    monkeypatch.setattr(release, "check_texts", check_and_render)
+    with pytest.raises(StoreError, match="05_z.html changed while it was copied"):
+        release.release("book-1", project / "html", project / "dist")
+    assert not (project / "dist").exists()
+
+
+def test_authors_and_signatories_may_be_users_of_this_machine_and_nobody_else_is_named(
+    project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(command.getpass, "getuser", lambda: "mmustermann")
+    signed = "- {part: highest AUROC, up_to: 0.83, reason: planned returns, signed: M. Mmustermann}\n"
+    (project / "params" / "waivers").mkdir()
+    (project / "params" / "waivers" / "tiny.yaml").write_text(signed)
+    assert release.release("book-1", project / "html", project / "dist") == 0
+    (project / "params" / "tiny.yaml").write_text("profile: tiny  # of mmustermann\nseeds: [0, 1]\n")
+    assert release.release("book-2", project / "html", project / "dist") == 1
+
+
 def test_pages_of_another_run_than_the_one_at_hand_are_not_released(project: Path) -> None:
     write_json(project / "runs" / "tiny" / "1" / "05_z" / "results.json", {**result(1, []), "key": "f" * 64})
     with pytest.raises(StoreError, match=r"05_z_seed1.html shows another run .*jepascope build --profile tiny"):
         release.release("book-1", project / "html", project / "dist")
+
+
+def test_pages_that_the_parameter_file_would_not_make_any_more_are_not_released(project: Path) -> None:
+    results = project / "runs" / "tiny" / "1" / "05_z" / "results.json"
+    made = load_profile("tiny", seed=1).model_dump(include={"training", "source", "seeds"})
+    made["source"]["root"] = "…/3.1"  # as a run keeps it
+    write_json(results, {**read_json(results), "provenance": {"parameters": made}})
+    assert release.release("book-1", project / "html", project / "dist") == 0
+    (project / "params" / "tiny.yaml").write_text("profile: tiny\nseeds: [0, 1]\ntraining: {epochs: 7}\n")
+    with pytest.raises(StoreError, match=r"05_z_seed1.html was made with another 'training' than params/tiny.yaml"):
+        release.release("book-2", project / "html", project / "dist")
 
 
 def test_comments_are_released_with_their_snapshot_and_are_held_to_the_rules(project: Path) -> None:

@@ -14,8 +14,9 @@ from typing import Any
 from docutils import nodes
 from sphinx.application import Sphinx
 
+from jepascope.publish.runs import OF_RUN
+
 SEED_PAGE = re.compile(r"(.+)_seed(\d+)")
-RUN_OF = re.compile(r"<th>profile, seed</th><td>[^<]*, (\d+)</td>")
 PROVENANCE = '<details class="provenance">'
 CLAIM = '<div class="claim">'
 CAPTION = re.compile(r'<div class="table-block"><p class="table-caption">(.*?)</p>', re.DOTALL)
@@ -95,8 +96,9 @@ def _raw(doctree: nodes.document) -> list[nodes.raw]:
 def _note_seed(app: Sphinx, doctree: nodes.document) -> None:
     """Keep which seed a page shows: only its provenance says so of the reference seed's."""
     for node in _raw(doctree):
-        if found := RUN_OF.search(node.astext()):
-            app.env.metadata[app.env.docname]["seed"] = int(found[1])
+        found = OF_RUN.search(node.astext())
+        if found and found[2] != "all seeds":
+            app.env.metadata[app.env.docname]["seed"] = int(found[2])
 
 
 def _dress(app: Sphinx, doctree: nodes.document, page: str) -> None:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import getpass
 import socket
 import sys
 from pathlib import Path
+from shlex import quote
 
 from jepascope.params import project_root
 from jepascope.publish.alarms import Alarm
@@ -26,8 +28,11 @@ SHOWN = 40
 def publish_check(folder: Path, reviewer: str | None = None) -> int:
     """Check a rendered book; returns 0 when nothing stands against it, else 1, and says what does, where.
 
-    With a reviewer, who has looked at the pages as well, a tree without alarms gets its manifest.
+    With a reviewer, who has looked at the pages as well, a tree without alarms gets its manifest. Raises ValueError
+    when the reviewer has no name.
     """
+    if reviewer is not None and not reviewer.strip():
+        raise ValueError("a reviewer signs with a name: `--reviewer NAME`")
     tree = read_rendered(folder)
     alarms = check(tree)
     report(alarms)
@@ -35,17 +40,16 @@ def publish_check(folder: Path, reviewer: str | None = None) -> int:
     print(f"{folder}: {kept}: {f'{len(alarms)} alarms' if alarms else 'no alarm'}")
     if not alarms and reviewer:
         write_manifest(folder, tree, reviewer)
-        print(f"{folder / 'manifest.json'}: `jepascope publish {folder} TARGET` now copies what it names")
+        print(f"{folder / 'manifest.json'}: `jepascope publish {quote(str(folder))} TARGET` now copies what it names")
     return 1 if alarms else 0
 
 
 def publish(folder: Path, target: Path) -> int:
     """Copy a checked book to an empty folder (a checkout of a branch of pages is one); returns 0, or 1 with reasons.
 
-    The tree must be its manifest's, to the byte, and raise no alarm now: the rules may be newer than the check.
     Raises StoreError when there is no manifest or the target holds something.
     """
-    alarms = compare(folder) or check(read_rendered(folder))
+    _, alarms = read_checked(folder)
     report(alarms)
     if alarms:
         return 1
@@ -61,12 +65,22 @@ def staged_check() -> int:
 
 
 def names_here() -> tuple[str, ...]:
-    """The user's and the machine's name, where they are nobody else's."""
-    try:
-        found = {getpass.getuser().lower(), socket.gethostname().lower().partition(".")[0]}
-    except (OSError, KeyError):  # a user without an entry has no name to give away
-        found = {socket.gethostname().lower()}
+    """The user's and the machine's name, lower case, where they are nobody else's."""
+    found = {socket.gethostname().lower().partition(".")[0]}
+    with contextlib.suppress(OSError, KeyError):  # a user without an entry has no name to give away
+        found.add(getpass.getuser().lower())
     return tuple(sorted(name for name in found if len(name) >= 4 and name not in COMMON))
+
+
+def read_checked(folder: Path) -> tuple[Tree, list[Alarm]]:
+    """Read a tree that is to leave the machine, and list what stands against it.
+
+    It must be its manifest's, to the byte, and raise no alarm now: the rules may be newer than the check. Raises
+    StoreError when there is no manifest.
+    """
+    alarms = compare(folder)
+    tree = read_rendered(folder)
+    return tree, alarms or check(tree)
 
 
 def read_rendered(folder: Path) -> Tree:

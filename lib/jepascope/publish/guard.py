@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
 import pandas as pd
 from IPython.core.getipython import get_ipython
+from pandas.io.formats.style import Styler
 
 from jepascope.publish.id_filter import COLUMNS
 
@@ -38,13 +40,18 @@ def forbid_records(strict: Callable[[], bool]) -> None:
 
 
 def refuse_records(shown: Any) -> None:
-    """Raise RecordLevelError when a value is, or holds, a table of single patients or encounters."""
+    """Raise RecordLevelError when a value is, or holds, a table or an array of single patients or encounters."""
     if isinstance(shown, list | tuple):  # also the NamedTuples that hold a cohort
         for inner in shown[:MOST_ROWS]:
             refuse_records(inner)
     if isinstance(shown, dict):
         refuse_records(list(shown.values()))
-    if isinstance(shown, pd.DataFrame | pd.Series) and _of_rows(shown):
+    if isinstance(shown, Styler):
+        shown = shown.data
+    if isinstance(shown, pd.Index):
+        shown = shown.to_frame()
+    many = isinstance(shown, np.ndarray) and shown.ndim > 0 and len(shown) > MOST_ROWS  # z of every encounter
+    if many or (isinstance(shown, pd.DataFrame | pd.Series) and _of_rows(shown)):
         raise RecordLevelError(
             "a table of single patients or encounters isn't shown on credentialed records: "
             "aggregate it over at least 11 patients, and show it with chapter.table"
@@ -52,9 +59,8 @@ def refuse_records(shown: Any) -> None:
 
 
 def _of_rows(table: pd.DataFrame | pd.Series) -> bool:
-    columns = list(table.columns) if isinstance(table, pd.DataFrame) else [table.name]
-    names = {str(name) for name in (*columns, *table.index.names)}
-    times = any(
-        pd.api.types.is_datetime64_any_dtype(kind) for kind in (table.dtypes if table.ndim == 2 else [table.dtype])
-    )
+    table = table.to_frame() if isinstance(table, pd.Series) else table
+    titles = (title if isinstance(title, tuple) else (title,) for title in (*table.columns, *table.index.names))
+    names = {str(name).lower() for title in titles for name in title}
+    times = any(map(pd.api.types.is_datetime64_any_dtype, (*table.dtypes, table.index.dtype)))
     return bool(names & set(COLUMNS)) or times or len(table) > MOST_ROWS

@@ -1,8 +1,9 @@
 """The real identifiers as a salted Bloom filter: to ask "is this number one of ours" without keeping the numbers.
 
 A range says what an identifier looks like; only the identifiers say what is one, and catch a table whose ids were
-shuffled, re-indexed by another id, or printed without a title. The filter is built where the records are and stays
-there (Bloom 1970, doi:10.1145/362686.362692): k = -log2(p) hashes and k / ln 2 bits for each identifier.
+shuffled, re-indexed by another id, or printed without a title. The filter is built where the records are, for one
+check, and is written nowhere (Bloom 1970, doi:10.1145/362686.362692): k = -log2(p) hashes and k / ln 2 bits for each
+identifier.
 """
 
 from __future__ import annotations
@@ -16,11 +17,13 @@ from typing import NamedTuple
 
 import numpy as np
 
-from jepascope.store import read_table, read_tensors, write_tensors
+from jepascope.store import read_table
 
 # A book holds some 10^5 numbers; one of them in 10^4 books may be refused for nothing.
 FALSE_ALARM = 1e-9
+HASHES = math.ceil(-math.log2(FALSE_ALARM))
 SHORTEST = 5  # digits; shorter identifiers can't be told from counts
+FEW = 100  # the formulas hold on average: with fewer identifiers a filter could be full by chance
 COLUMNS = ("subject_id", "hadm_id", "stay_id")
 
 
@@ -28,14 +31,12 @@ class IdFilter(NamedTuple):
     """Which numbers are identifiers, up to FALSE_ALARM."""
 
     salt: bytes
-    bits: np.ndarray  # uint8 [bits / 8]
-    hashes: int
+    marked: np.ndarray  # bool [bits]
     digits: tuple[int, int]  # of the shortest and of the longest identifier
 
     def holds(self, number: int) -> bool:
         """Tell whether a number is one of the identifiers; sometimes (FALSE_ALARM) yes for one that isn't."""
-        places = _places(self.salt, number, self.hashes, 8 * len(self.bits))
-        return all(self.bits[place >> 3] >> (place & 7) & 1 for place in places)
+        return bool(self.marked[_places(self.salt, number, len(self.marked))].all())
 
 
 def build_filter(identifiers: Iterable[int], salt: bytes | None = None) -> IdFilter:
@@ -48,13 +49,10 @@ def build_filter(identifiers: Iterable[int], salt: bytes | None = None) -> IdFil
             f"can be checked for it; renumber the records before they are read"
         )
     salt = secrets.token_bytes(16) if salt is None else salt
-    hashes = math.ceil(-math.log2(FALSE_ALARM))
-    least = max(len(unique), 1) * hashes / math.log(2)
-    bits = np.zeros(2 ** math.ceil(math.log2(least)) // 8, np.uint8)  # no odd step shares a factor with a power of two
+    marked = np.zeros(math.ceil(max(len(unique), FEW) * HASHES / math.log(2)), bool)
     for identifier in unique:
-        for place in _places(salt, identifier, hashes, 8 * len(bits)):
-            bits[place >> 3] |= 1 << (place & 7)
-    return IdFilter(salt, bits, hashes, (min(lengths), max(lengths)))
+        marked[_places(salt, identifier, len(marked))] = True
+    return IdFilter(salt, marked, (min(lengths), max(lengths)))
 
 
 def filter_of(encounters: Path) -> IdFilter:
@@ -63,21 +61,11 @@ def filter_of(encounters: Path) -> IdFilter:
     return build_filter(number for name in COLUMNS if name in index for number in index[name].dropna().unique())
 
 
-def save_filter(path: Path, ids: IdFilter) -> None:
-    """Write the filter, salt included: it belongs beside the records, never into a book."""
-    facts = np.array([ids.hashes, *ids.digits], np.int64)
-    write_tensors(path, {"salt": np.frombuffer(ids.salt, np.uint8), "bits": ids.bits, "facts": facts})
+def _places(salt: bytes, number: int, bits: int) -> np.ndarray:
+    """The bits of a number, int64 [HASHES], each drawn by itself.
 
-
-def load_filter(path: Path) -> IdFilter:
-    """Read what `save_filter` wrote. Raises StoreError when it is missing or damaged."""
-    stored = read_tensors(path)
-    hashes, shortest, longest = map(int, stored["facts"])
-    return IdFilter(stored["salt"].tobytes(), stored["bits"], hashes, (shortest, longest))
-
-
-def _places(salt: bytes, number: int, hashes: int, bits: int) -> list[int]:
-    """The bits of a number, by double hashing (Kirsch & Mitzenmacher 2006)."""
-    digest = hashlib.blake2b(str(number).encode(), key=salt, digest_size=16).digest()
-    first, step = int.from_bytes(digest[:8], "big"), int.from_bytes(digest[8:], "big") | 1
-    return [(first + turn * step) % bits for turn in range(hashes)]
+    Two hashes and their sums (double hashing) are too few for a small cohort: strangers then share all their bits with
+    an identifier far more often than FALSE_ALARM.
+    """
+    drawn = hashlib.shake_128(salt + str(number).encode()).digest(8 * HASHES)
+    return (np.frombuffer(drawn, np.uint64) % np.uint64(bits)).astype(np.int64)

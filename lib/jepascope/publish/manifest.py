@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-import shutil
+import hashlib
+import json
+from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
+from shlex import quote
 from typing import Any
 
 from jepascope.publish.alarms import RULES_VERSION, Alarm, alarm
@@ -38,7 +41,8 @@ def compare(folder: Path) -> list[Alarm]:
     Raises StoreError when there is no manifest.
     """
     if not (folder / MANIFEST).exists():
-        raise StoreError(f"{folder} has no manifest: `jepascope publish-check {folder} --reviewer NAME` writes one")
+        command = f"jepascope publish-check {quote(str(folder))} --reviewer NAME"
+        raise StoreError(f"{folder} has no manifest: `{command}` writes one")
     manifest = read_json(folder / MANIFEST)
     found, told = hashes(folder), dict(manifest.get("files", {}))
     wrong = [(name, "added after the check") for name in found.keys() - told.keys()]
@@ -52,19 +56,30 @@ def compare(folder: Path) -> list[Alarm]:
     return alarms
 
 
-def copy_tree(folder: Path, target: Path) -> int:
-    """Copy exactly the files that the manifest names into a folder that holds nothing yet; returns how many.
+def checked_files(folder: Path) -> Iterator[tuple[str, bytes]]:
+    """Yield name and content of exactly the files that the manifest names, and then its own.
 
-    Each copy is hashed again: what arrives is what was checked. Raises StoreError when a file isn't, or when the
-    target holds something.
+    Each is hashed as it is read: what is handed out is what was checked. Raises StoreError when a file isn't.
+    """
+    manifest = (folder / MANIFEST).read_bytes()
+    for name, digest in json.loads(manifest)["files"].items():
+        content = (folder / name).read_bytes()
+        if hashlib.sha256(content).hexdigest() != digest:
+            raise StoreError(f"{folder / name} changed while it was copied: check the tree again")
+        yield name, content
+    yield MANIFEST, manifest
+
+
+def copy_tree(folder: Path, target: Path) -> int:
+    """Copy what was checked into a folder that holds nothing yet; returns how many files.
+
+    Raises StoreError when a file isn't what was checked, or when the target holds something.
     """
     if target.exists() and any(path.name != ".git" for path in target.iterdir()):
         raise StoreError(f"{target} isn't empty: what lies there was not checked; empty it, or name another folder")
-    told = read_json(folder / MANIFEST)["files"]
-    for name, digest in told.items():
+    copied = 0
+    for name, content in checked_files(folder):
         with atomic(target / name) as temporary:
-            shutil.copyfile(folder / name, temporary)
-            if sha256(temporary) != digest:
-                raise StoreError(f"{folder / name} changed while it was copied: check the tree again")
-    shutil.copyfile(folder / MANIFEST, target / MANIFEST)
-    return len(told)
+            temporary.write_bytes(content)
+        copied += 1
+    return copied

@@ -14,22 +14,22 @@ import tempfile
 import zipfile
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 from jepascope.params import load_profile, project_root
 from jepascope.publish import files
 from jepascope.publish.alarms import Alarm
 from jepascope.publish.check import RULES, check
-from jepascope.publish.command import names_here, read_rendered, report
-from jepascope.publish.manifest import compare
-from jepascope.publish.tree import MANIFEST, Tree, profiles, read_tree
-from jepascope.store import StoreError, atomic, read_json, sha256
+from jepascope.publish.command import names_here, read_checked, report
+from jepascope.publish.manifest import checked_files
+from jepascope.publish.runs import Run, results_of, runs_of
+from jepascope.publish.tree import Tree, profiles, read_tree
+from jepascope.store import StoreError, atomic, sha256
 
 NAME = re.compile(r"[A-Za-z0-9][\w.-]*")
-# What a page says of the run behind it, in its provenance.
-OF_RUN = re.compile(r"<th[^>]*>profile, seed</th><td>(\w+), (all seeds|\d+)</td>")
-OF_KEY = re.compile(r"<th[^>]*>key</th><td>([0-9a-f]{12})</td>")
-TEXTS = ("CITATION.cff", ".zenodo.json", "LICENSE", "constraints.txt", "environment.yml")
+CITED = ("CITATION.cff", ".zenodo.json", "LICENSE")
+TEXTS = (*CITED, "constraints.txt", "environment.yml")
+SIGNED = (*CITED, "comments/", "params/waivers/")  # their authors' names belong there, a user's among them
 NUMBERS = {"estimate": ("value", "low", "high", "n_rows", "n_patients"), "null": ("value", "low", "high")}
 NUMBERS |= {"untrained": ("value", "low", "high")}
 PLAIN = ("chapter", "seed", "id", "statement", "tag", "rule", "verdict", "null_name")
@@ -38,40 +38,23 @@ OF_TEXTS = tuple(rule for rule in RULES if rule is not files.kinds)
 MOMENT = (1980, 1, 1, 0, 0, 0)  # of every entry: the archive says what was made, not when it was packed
 
 
-class Run(NamedTuple):
-    """The run that a page shows."""
-
-    page: str
-    profile: str
-    seed: str  # "all", or the seed
-    key: str  # the first twelve characters
-
-    @property
-    def chapter(self) -> str:
-        """The chapter's name: another seed's page has the seed behind it."""
-        return re.sub(r"_seed\d+$", "", self.page)
-
-
 def release(name: str, folder: Path, out: Path) -> int:
     """Write `out`/`name`.zip from a rendered book that passed `publish-check --reviewer`; returns 0, or 1 with reasons.
 
     The tree must be its manifest's, to the byte, and raise no alarm now. Raises StoreError when there is no manifest,
-    when the runs have moved since the pages were rendered, when the name is no name, or when another archive has it.
+    when the runs or their parameters have moved since the pages were rendered, when the name is no name, or another
+    archive's.
     """
     if not NAME.fullmatch(name):
         raise StoreError(f"{name!r} can't name an archive: letters, digits, '.', '_' and '-', a letter or digit first")
-    alarms = compare(folder)
-    tree = read_rendered(folder)
-    alarms = alarms or check(tree)
+    tree, alarms = read_checked(folder)
     texts = {} if alarms else _texts(name, folder, tree)
     alarms = alarms or check_texts(texts, tree)
     report(alarms)
     if alarms:
         return 1
     target = out / f"{name}.zip"
-    pages = {
-        f"html/{page}": (folder / page).read_bytes() for page in (*read_json(folder / MANIFEST)["files"], MANIFEST)
-    }
+    pages = {f"html/{page}": content for page, content in checked_files(folder)}
     _write(target, name, pack(name, pages | texts))
     print(f"{target}: {len(pages) + len(texts)} files, sha256 {sha256(target)}")
     return 0
@@ -89,32 +72,9 @@ def pack(name: str, contents: Mapping[str, bytes]) -> bytes:
     return buffer.getvalue()
 
 
-def runs_of(folder: Path) -> list[Run]:
-    """The run behind each page that has a provenance, in order of the pages' names."""
-    found = []
-    for path in sorted(folder.glob("*.html")):
-        text = path.read_text()
-        run, key = OF_RUN.search(text), OF_KEY.search(text)
-        if run and key:
-            found.append(Run(path.stem, run[1], "all" if run[2] == "all seeds" else run[2], key[1]))
-    return found
-
-
-def claims_of(runs: Iterable[Run]) -> tuple[list[dict[str, Any]], set[str]]:
-    """The claims of the runs that pages show, as `results.json` has them, and the commits that they were made at.
-
-    Raises StoreError when a page shows another run than the one that lies under runs/.
-    """
-    claims, commits = [], set()
-    for run in runs:
-        results = project_root() / "runs" / run.profile / run.seed / run.chapter / "results.json"
-        result = read_json(results)
-        if not result["key"].startswith(run.key):
-            mend = f"`jepascope build --profile {run.profile}`, then check the pages again"
-            raise StoreError(f"{run.page}.html shows another run than {results}: {mend}")
-        commits.add(result["provenance"]["commit"])
-        claims += [{"chapter": run.chapter, **claim} for claim in result["claims"]]
-    return claims, commits
+def claims_of(runs: Iterable[Run]) -> list[dict[str, Any]]:
+    """The claims of the runs that pages show, as `results.json` has them. Raises StoreError as `results_of`."""
+    return [{"chapter": run.chapter, **claim} for run in runs for claim in results_of(run)["claims"]]
 
 
 def as_table(claims: Iterable[Mapping[str, Any]]) -> str:
@@ -133,17 +93,14 @@ def as_table(claims: Iterable[Mapping[str, Any]]) -> str:
 
 
 def check_texts(texts: Mapping[str, bytes], tree: Tree) -> list[Alarm]:
-    """Hold what goes beside the pages against the pages' rules, on the pages' tier and identifiers.
-
-    Comments may hold a user's name: reviewers sign with theirs.
-    """
+    """Hold what goes beside the pages against the pages' rules, on the pages' tier and identifiers."""
     with tempfile.TemporaryDirectory() as place:
         for name, content in texts.items():
             (Path(place) / name).parent.mkdir(parents=True, exist_ok=True)
             (Path(place) / name).write_bytes(content)
         beside = read_tree(Path(place), tree.ids, names_here())
     found = check(beside._replace(tiers=tree.tiers), OF_TEXTS)
-    return [one for one in found if not (one.rule == "user name" and one.file.startswith("comments/"))]
+    return [one for one in found if not (one.rule == "user name" and one.file.startswith(SIGNED))]
 
 
 def _texts(name: str, folder: Path, tree: Tree) -> dict[str, bytes]:
@@ -151,8 +108,10 @@ def _texts(name: str, folder: Path, tree: Tree) -> dict[str, bytes]:
     root, named = project_root(), profiles(tree)
     if len(named) != 1:
         raise StoreError(f"{folder}: pages of one profile are needed, found {sorted(named) or 'none'}")
-    profile = named.pop()
-    claims, commits = claims_of(runs_of(folder))
+    profile, runs = named.pop(), runs_of(folder)
+    seeds = sorted({int(run.seed) for run in runs if run.seed != "all"})
+    _refuse_other_parameters(runs, seeds)
+    claims = claims_of(runs)
     texts = {file: (root / file).read_text() for file in TEXTS}
     for waived in ("", "waivers/"):
         if (root / "params" / waived / f"{profile}.yaml").exists():
@@ -161,7 +120,8 @@ def _texts(name: str, folder: Path, tree: Tree) -> dict[str, bytes]:
     texts |= {f"comments/{file.name}": file.read_text() for file in comments}
     texts["claims.csv"] = as_table(claims)
     texts["claims.json"] = json.dumps(claims, indent=1, ensure_ascii=False) + "\n"
-    texts["README.md"] = _readme(name, profile, sorted(tree.tiers), sorted(commits), bool(comments))
+    commits = sorted({run.commit for run in runs})
+    texts["README.md"] = _readme(name, profile, seeds, sorted(tree.tiers), commits, bool(comments))
     return {place: text.encode() for place, text in texts.items()}
 
 
@@ -171,12 +131,29 @@ def _without_root(profile: str, file: str) -> str:
     return text if place is None or not Path(place).is_absolute() else text.replace(place, f"…/{Path(place).name}")
 
 
-def _readme(name: str, profile: str, tiers: list[str], commits: list[str], comments: bool) -> str:
+def _refuse_other_parameters(runs: Iterable[Run], seeds: list[int]) -> None:
+    """Raise StoreError when the parameter file has moved on: what the archive holds would then make other pages."""
+    for run in runs:
+        seed = None if run.seed == "all" else int(run.seed)
+        made = results_of(run)["provenance"]["parameters"]
+        now = load_profile(run.profile, {"seeds": seeds} if seeds else {}, seed).model_dump(mode="json")
+        for section in made.keys() - {"seeds"}:  # where the records lie is no matter
+            if {**now.get(section, {}), "root": None} != {**made[section], "root": None}:
+                raise StoreError(
+                    f"{run.page}.html was made with another {section!r} than params/{run.profile}.yaml has: put that "
+                    f"back, or `jepascope run --profile {run.profile}`, build and check the pages again"
+                )
+
+
+def _readme(name: str, profile: str, seeds: list[int], tiers: list[str], commits: list[str], comments: bool) -> str:
+    usual = not seeds or set(seeds) == set(load_profile(profile).seeds)
+    chosen = "" if usual else f" --seeds {','.join(map(str, seeds))}"
     changed = [commit for commit in commits if commit.endswith("+") or commit == "unknown"]
     told = "\nA `+` marks a working tree with changes: its code is told by the hash in the pages' provenance.\n"
     return README.format(
         name=name,
         profile=profile,
+        command=f"--profile {profile}{chosen}",
         tier=", ".join(tiers),
         commits="\n".join(f"* `{commit}`" for commit in commits),
         changed=told if changed else "",
@@ -215,10 +192,12 @@ The pages were made at these commits of the source, each page naming its own:
 With the source at the newest of them, Python 3.11 to 3.13 and make:
 
 ```sh
-make book PROFILE={profile}
-.venv/bin/jepascope claims --profile {profile}
+make .venv/installed
+.venv/bin/jepascope run {command}
+.venv/bin/jepascope build {command}
+.venv/bin/jepascope claims {command}
 ```
 
-The second command prints what `claims.csv` holds. Records other than the synthetic cohort and the open demo aren't
+The last command prints what `claims.csv` holds. Records other than the synthetic cohort and the open demo aren't
 distributed: put the path of your own copy into `params/{profile}.yaml`.
 """

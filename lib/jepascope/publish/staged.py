@@ -13,15 +13,17 @@ from jepascope.publish.id_filter import IdFilter
 from jepascope.publish.tree import Tree
 
 # Records, weights, embeddings and executed notebooks have no place in a repository, whatever the .gitignore says.
-DATA = ".csv .gz .zip .tar .parquet .feather .arrow .npy .npz .pt .pth .pkl .pickle .joblib .safetensors .h5 .hdf5"
-REFUSED = frozenset(DATA.split() + ".sqlite .duckdb .db .xlsx .dta .rds .bin .onnx .ipynb .log".split())  # noqa: SIM905
+TABLES = ".csv .tsv .parquet .feather .arrow .jsonl .xls .xlsx .dta .rds .sas7bdat .sqlite .duckdb .db".split()  # noqa: SIM905
+ARRAYS = ".npy .npz .pt .pth .ckpt .pkl .pickle .joblib .safetensors .h5 .hdf5 .bin .onnx".split()  # noqa: SIM905
+ARCHIVES = ".gz .tgz .bz2 .xz .zst .zip .tar .7z".split()  # noqa: SIM905
+REFUSED = frozenset((*TABLES, *ARRAYS, *ARCHIVES, ".ipynb", ".pdf", ".log"))
 # A program may name a range of identifiers, or a made-up one; a real one it may not.
 PROGRAM = frozenset((".py", ".sql"))
 
 
 def check_staged(root: Path, filters: Sequence[IdFilter] = ()) -> list[Alarm]:
     """List what stands against the files in git's index under `root`. Raises RuntimeError outside a repository."""
-    names = _git(root, "diff", "--cached", "--name-only", "--diff-filter=ACMR", "-z").decode().split("\0")
+    names = _git(root, "diff", "--cached", "--name-only", "--diff-filter=d", "-z").decode().split("\0")
     return check_files({name: _git(root, "show", f":{name}") for name in names if name}, filters)
 
 
@@ -30,7 +32,7 @@ def check_files(files: dict[str, bytes], filters: Sequence[IdFilter] = ()) -> li
     alarms = [
         alarm(name, "whole file", "file type", "records, weights and outputs aren't committed")
         for name in files
-        if not REFUSED.isdisjoint(Path(name).suffixes)
+        if not REFUSED.isdisjoint(Path(name.lower()).suffixes)
     ]
     documents = [found for name, data in files.items() for found in read_document(name, data)]
     tree = Tree(documents, {name: len(data) for name, data in files.items()}, [], frozenset({"synthetic"}), None, ())
