@@ -8,6 +8,7 @@ import re
 import shutil
 import subprocess
 import sys
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import pytest
@@ -49,10 +50,14 @@ def copy_project(target: Path) -> Path:
     return target
 
 
-def jepascope(project: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+def jepascope(
+    project: Path, *arguments: str, environment: Mapping[str, str] | None = None
+) -> subprocess.CompletedProcess[str]:
     """Run the command line in a project, as a user would."""
     command = [sys.executable, "-m", "jepascope", *arguments]
-    return subprocess.run(command, cwd=project, capture_output=True, text=True, stdin=subprocess.DEVNULL)
+    return subprocess.run(
+        command, cwd=project, env=environment, capture_output=True, text=True, stdin=subprocess.DEVNULL
+    )
 
 
 @pytest.fixture(scope="session")
@@ -84,14 +89,14 @@ def ci_book(tmp_path_factory: pytest.TempPathFactory) -> Path:
 SMALL = ("01_extraction", "03_training", "05_z_characterisation", "index")
 
 
-def small_project(target: Path) -> Path:
-    """A project whose book has the chapters of `SMALL` alone."""
+def small_project(target: Path, chapters: Sequence[str] = SMALL) -> Path:
+    """A project whose book has these chapters alone: one that runs once, two that the front page reads, that page."""
     project = copy_project(target)
     for chapter in read_book().chapters:
-        if chapter.name not in SMALL:
+        if chapter.name not in chapters:
             (project / "book" / chapter.path.name).unlink()
     front = project / "book" / "index.md"
-    front.write_text(re.sub(r"reads: \[[^\]]*\]", f"reads: [{', '.join(SMALL[1:3])}]", front.read_text()))
+    front.write_text(re.sub(r"reads: \[[^\]]*\]", f"reads: [{', '.join(chapters[1:3])}]", front.read_text()))
     return project
 
 

@@ -8,9 +8,10 @@ import sys
 
 
 def main(name: str) -> None:
-    """Ask kubectl; a question that it can't answer now is asked again, as the job may well be running."""
+    """Ask kubectl; where it can't answer it says why, and is asked again, as the job may well be running."""
     done = subprocess.run(["kubectl", "get", "job", name, "-o", "json"], capture_output=True, text=True)
     if done.returncode:
+        print(done.stderr, file=sys.stderr, end="")
         print("failed" if "NotFound" in done.stderr else "running")
         return
     print(verdict(json.loads(done.stdout).get("status", {}).get("conditions", [])))

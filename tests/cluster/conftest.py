@@ -11,7 +11,6 @@ import getpass
 import os
 import re
 import shutil
-import signal
 import socket
 import subprocess
 import time
@@ -22,8 +21,7 @@ from typing import NamedTuple
 import pytest
 import yaml
 
-from jepascope.book.notebooks import read_book
-from tests.conftest import copy_project
+from tests.conftest import small_project
 
 NEEDED = ("munged", "slurmctld", "slurmd", "sbatch", "srun", "squeue")
 CHAPTERS = ("01_extraction", "03_training", "06_trajectories", "index")
@@ -96,7 +94,10 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
     folder = tmp_path_factory.mktemp("slurm")
     environment = _configured(folder)
     with contextlib.ExitStack() as daemons:
-        start = lambda *command: daemons.enter_context(_daemon(folder, environment, *command))  # noqa: E731
+
+        def start(*command: str) -> None:
+            daemons.enter_context(_daemon(folder, environment, *command))
+
         start(
             "munged", "--foreground", "--force", f"--key-file={folder}/munge.key", f"--socket={folder}/munge.socket",
             f"--pid-file={folder}/munged.pid", f"--log-file={folder}/munged.log", f"--seed-file={folder}/munged.seed",
@@ -123,12 +124,7 @@ def until(holds: Callable[[], bool], what: str, folder: Path, seconds: float = 4
 
 def cluster_project(target: Path) -> Path:
     """A project of four chapters that asks SLURM of this cluster every second, and through squeue."""
-    project = copy_project(target)
-    for chapter in read_book().chapters:
-        if chapter.name not in CHAPTERS:
-            (project / "book" / chapter.path.name).unlink()
-    front = project / "book" / "index.md"
-    front.write_text(re.sub(r"reads: \[[^\]]*\]", f"reads: [{', '.join(CHAPTERS[1:3])}]", front.read_text()))
+    project = small_project(target, CHAPTERS)
     path = project / "profiles" / "slurm" / "config.yaml"
     here = {"slurm-status-command": "squeue", "slurm-init-seconds-before-status-checks": 1, "latency-wait": 5}
     path.write_text(yaml.safe_dump({**yaml.safe_load(path.read_text()), **here}))
@@ -169,8 +165,11 @@ def _daemon(folder: Path, environment: dict[str, str], *command: str) -> Iterato
         try:
             yield
         finally:
-            process.send_signal(signal.SIGTERM)
-            process.wait(timeout=30)
+            process.terminate()
+            try:
+                process.wait(timeout=30)
+            except subprocess.TimeoutExpired:
+                process.kill()
 
 
 def _queue(environment: dict[str, str]) -> str:

@@ -30,12 +30,13 @@ def test_every_measured_chapter_is_one_of_the_book() -> None:
 
 def test_a_request_is_the_measurement_with_its_margins(monkeypatch: pytest.MonkeyPatch) -> None:
     table = {
+        "patients": 11_000,
         "seeds": 3,
         "libraries_mb": 600,
         "snakemake_mb": 500,
         "unmeasured": {"seconds": 300, "mem_mb": 1000},
         "chapters": {"03_training": {"seconds": 200, "mem_mb": 1600}},
-        "cohorts": {"synthetic_55k": 7},
+        "cohorts": {"mimic_iv": 14},
     }
     monkeypatch.setattr(module, "read_measured", lambda: table)
     training, summary = BOOK.find("03_training"), BOOK.find("12")
@@ -48,7 +49,8 @@ def test_a_request_is_the_measurement_with_its_margins(monkeypatch: pytest.Monke
     table["chapters"]["12_across_seeds"] = {"seconds": 60, "mem_mb": 1000, "pairs": True, "seed_mb": 50}
     assert needs(summary, DEFAULT, 30, 1).minutes == 10 + 3 * 145  # 435 pairs where there were 3
     assert needs(summary, DEFAULT, 30, 1).mem_mb == 600 + 500 + 2 * (400 + 27 * 50)
-    assert needs(training, load_profile("synthetic_55k"), 3, 1)[:2] == (10 + 70, 600 + 500 + 14 * 1000)
+    assert needs(training, load_profile("synthetic_55k"), 3, 1)[:2] == (10 + 50, 600 + 500 + 10 * 1000)
+    assert needs(training, load_profile("mimic_iv"), 3, 1)[:2] == (10 + 140, 600 + 500 + 28 * 1000)
 
 
 def test_gpus_are_asked_for_where_the_profile_trains_on_them() -> None:
@@ -66,6 +68,7 @@ def test_of_the_queue_only_this_projects_jobs_of_the_profile_count(tmp_path: Pat
         f"8|PENDING|{comment}_synthetic_all_01_extraction|{here}",
         f"9|RUNNING|{comment}_synthetic_0_03_training|{here.parent}",
         f"10|RUNNING|{comment}_synthetic_55k_0_03_training|{here}",
+        f"12|RUNNING|{comment}_synthetic_2_0_03_training|{here}",  # seed 0 of profile synthetic_2
         f"11|RUNNING|(null)|{here}",
     ]
     assert read_queue("\n".join(lines), here, "synthetic") == [
@@ -129,7 +132,7 @@ def test_a_profiles_settings_are_ones_that_its_executor_knows(folder: str, plugi
 KUBECTL = """\
 case "$1 $2" in
     "create -f") cat > "$KUBE/manifest.json" ;;
-    "get job") cat "$KUBE/answer.json" 2> /dev/null || {{ echo 'Error (NotFound): no such job' >&2; exit 1; }} ;;
+    "get job") cat "$KUBE/answer.json" 2> /dev/null || { echo 'Error (NotFound): no such job' >&2; exit 1; } ;;
 esac
 """
 
@@ -138,7 +141,7 @@ def test_a_kubernetes_job_runs_the_script_with_what_it_asks_for(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("KUBE", str(tmp_path))
-    _stand_in(tmp_path / "bin", "kubectl", KUBECTL.replace("{{", "{").replace("}}", "}"), monkeypatch)
+    _stand_in(tmp_path / "bin", "kubectl", KUBECTL, monkeypatch)
     asked = ["--cpus", "2", "--mem-mb", "1500", "--minutes", "20", "--gpus", "1", "--name", "ci-0-03_training"]
     name = _printed("submit.py", *asked, "job.sh")
     manifest = json.loads((tmp_path / "manifest.json").read_text())

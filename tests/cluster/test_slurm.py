@@ -17,11 +17,12 @@ from typing import NamedTuple
 import pytest
 
 from tests.cluster.conftest import CHAPTERS, Cluster, Job, cluster_project, until
-from tests.conftest import values
+from tests.conftest import jepascope, values
 
 pytestmark = pytest.mark.cluster
 RUN = ("run", "--profile", "ci", "--seeds", "1,4")  # the profile names others: no file is edited for a sweep
 SEEDS = ("1", "4")
+ON_SLURM = ("--on", "slurm", "--jobs", "2")
 
 
 class Story(NamedTuple):
@@ -34,18 +35,11 @@ class Story(NamedTuple):
     second: str  # what the second run printed
 
 
-def jepascope(project: Path, environment: dict[str, str], *arguments: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "jepascope", *arguments]
-    return subprocess.run(
-        command, cwd=project, env=environment, capture_output=True, text=True, stdin=subprocess.DEVNULL, timeout=600
-    )
-
-
 @pytest.fixture(scope="module")
 def story(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Story:
     project = cluster_project(tmp_path_factory.mktemp("cluster") / "project")
     log = project / "first.log"
-    command = [sys.executable, "-m", "jepascope", *RUN, "--on", "slurm", "--jobs", "2"]
+    command = [sys.executable, "-m", "jepascope", *RUN, *ON_SLURM]
     with log.open("w") as out:
         controller = subprocess.Popen(
             command, cwd=project, env=cluster.environment, stdout=out, stderr=out, start_new_session=True
@@ -57,7 +51,7 @@ def story(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Story:
         os.killpg(controller.pid, signal.SIGKILL)
         controller.wait()
     after = cluster.jobs(project, ended=False)
-    second = jepascope(project, cluster.environment, *RUN, "--on", "slurm", "--jobs", "2")
+    second = jepascope(project, *RUN, *ON_SLURM, environment=cluster.environment)
     assert second.returncode == 0, second.stdout[-2000:] + second.stderr[-6000:]
     return Story(project, before, after, cluster.jobs(project), second.stderr)
 
@@ -84,7 +78,7 @@ def test_after_the_kill_only_the_rest_is_submitted(story: Story) -> None:
 
 def test_a_chapter_on_the_cluster_says_what_it_says_here(story: Story, tmp_path: Path) -> None:
     here = cluster_project(tmp_path / "here")
-    done = jepascope(here, dict(os.environ), *RUN)
+    done = jepascope(here, *RUN)
     assert done.returncode == 0, done.stderr[-4000:]
     assert values(story.project) == values(here)
 
@@ -97,7 +91,7 @@ def test_training_on_a_gpu_goes_where_they_are_and_a_failure_is_tried_again_and_
     params = story.project / "params" / "ci.yaml"
     params.write_text(params.read_text() + "overrides: {1: {training: {device: cuda}}}\n")
     without_gpu = {**cluster.environment, "CUDA_VISIBLE_DEVICES": ""}
-    failed = jepascope(story.project, without_gpu, *RUN, "--on", "slurm", "--jobs", "2")
+    failed = jepascope(story.project, *RUN, *ON_SLURM, environment=without_gpu)
     assert failed.returncode == 1
     first, second = cluster.jobs(story.project)[len(story.all) :]
     assert first[:3] == second[:3] == ("1", "03_training", "FAILED")

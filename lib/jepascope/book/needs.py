@@ -1,6 +1,6 @@
 """What a chapter asks of a cluster: minutes, memory and GPUs, worked out from what it was measured to take.
 
-The measurements are in `profiles/resources.yaml`, made on the default cohort; the margins are here.
+The measurements are in `profiles/resources.yaml`, made on one planted cohort; the margins are here.
 """
 
 from __future__ import annotations
@@ -32,6 +32,8 @@ class Needs(NamedTuple):
 def needs(chapter: ChapterSource, profile: Profile, n_seeds: int, attempt: int) -> Needs:
     """Scale the measurement by the cohort, and by seeds where the chapter collects them: fixed requests fail there.
 
+    A planted cohort says how large it is; how large one of records is says resources.yaml, under `cohorts`. A smaller
+    one than the measured asks for as much.
     What compares every pair of seeds (`pairs` in resources.yaml) grows with their square, and what holds all of them
     in memory by `seed_mb` each. Each `attempt` (1, 2, …) asks for the first one's time and memory once more, as what
     failed may have lacked them. GPUs are as many as share a batch, for chapters that declare a section whose device is
@@ -40,7 +42,8 @@ def needs(chapter: ChapterSource, profile: Profile, n_seeds: int, attempt: int) 
     table = read_measured()
     try:
         measured = table["chapters"].get(chapter.name, table["unmeasured"])
-        size = table["cohorts"].get(profile.profile, 1)
+        planted = profile.synthetic.patients if profile.source.kind == "synthetic" else 0
+        size = table["cohorts"].get(profile.profile, max(1.0, planted / table["patients"]))
         seeds = max(1.0, n_seeds / table["seeds"]) if "seeds" in chapter.depends_on else 1.0
         longer = max(1.0, n_seeds * (n_seeds - 1) / (table["seeds"] * (table["seeds"] - 1)))
         seconds = measured["seconds"] * size * (longer if measured.get("pairs") else seeds)

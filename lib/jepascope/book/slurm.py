@@ -15,7 +15,7 @@ from typing import NamedTuple
 
 import yaml
 
-from jepascope.book.notebooks import ChapterError
+from jepascope.book.notebooks import ChapterError, read_book
 from jepascope.params import project_root
 
 # Snakemake's executor puts a job's rule and wildcards into its comment: here profile, seed and chapter.
@@ -65,12 +65,15 @@ def held(project: Path, profile: str) -> list[Held]:
 
 
 def read_queue(listing: str, project: Path, profile: str) -> list[Held]:
-    """Read what squeue printed, one `number|state|comment|folder` a line; other projects' jobs are left out."""
-    jobs = []
+    """Read what squeue printed, one `number|state|comment|folder` a line; other projects' jobs are left out.
+
+    A comment is the profile's only if what follows is a chapter: that of profile `ci_2` begins as one of `ci`, seed 2.
+    """
+    jobs, chapters = [], {path.stem for path in read_book().sources}
     for line in listing.splitlines():
         number, state, comment, folder = line.split("|", 3)
         found = re.fullmatch(COMMENT.format(profile=re.escape(profile)), comment)
-        if found and Path(folder).resolve() == project.resolve():
+        if found and found["chapter"] in chapters and Path(folder).resolve() == project.resolve():
             jobs.append(Held(number, state, found["seed"], found["chapter"]))
     return jobs
 
