@@ -29,10 +29,17 @@ class Reviewer:
         """Render two pages of the tier, as short as pages can be, and open them."""
         from werkzeug.test import Client
 
-        from jepascope.review.server import application, database_at
+        from jepascope.review.server import application, comments_at, database_at
 
         self.html = project / "_build" / "html"
         self.html.mkdir(parents=True, exist_ok=True)
+        self.render(tier)
+        self.database = database_at(self.html)
+        self.comments_at = comments_at(self.database)
+        self.client = Client(application(self.html, self.database))
+
+    def render(self, tier: str) -> None:
+        """Put pages of a tier where the book's are."""
         banner = f"{BANNERS[tier]} Profile <strong>toy</strong>."
         for name, title in (
             ("index", "The front page"),
@@ -42,8 +49,6 @@ class Reviewer:
             head = f"<html><head><title>{title} &#8212; The book</title></head>"
             page = f"{head}<body>{banner}<article><h1>{title}</h1>{PART}</article></body></html>"
             (self.html / f"{name}.html").write_text(page)
-        self.database = database_at(self.html)
-        self.client = Client(application(self.html, self.database))
 
     def get(self, path: str, **headers: str) -> TestResponse:
         """Ask for a page."""
@@ -53,7 +58,7 @@ class Reviewer:
         """Write a comment, or a reply, the way isso's script does; returns its id."""
         body = {"text": text, "author": author, "parent": parent, "title": "The model & its twin"}
         done = self.client.post(
-            "/comments/new",
+            f"{self.comments_at}/new",
             query_string={"uri": f"/{page}"},
             json=body,
             base_url="http://127.0.0.1:8000",
@@ -64,7 +69,7 @@ class Reviewer:
 
     def comments(self, page: str) -> list[str]:
         """The comments on a page, as a reload shows them."""
-        return [reply["text"] for reply in self.get(f"/comments/?uri=/{page}").json["replies"]]
+        return [reply["text"] for reply in self.get(f"{self.comments_at}/?uri=/{page}").json["replies"]]
 
 
 @pytest.fixture

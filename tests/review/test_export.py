@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from jepascope.cli import main
 from jepascope.publish.id_filter import build_filter
 from jepascope.review.export import alarms_of, archive_comments, export_comments
 from jepascope.review.snapshot import take
@@ -29,13 +30,21 @@ def test_threads_are_written_page_by_page_open_ones_first(reviewer: Reviewer, pr
     assert text.startswith("# Comments on “The model & its twin”\n")
     lines = [line for line in text.splitlines() if line.startswith(("#", "On "))]
     assert lines[1:] == [
-        *("## Open", "### The second thing", "On [02_model#the-twin](02_model.html#the-twin)"),
-        *("## Resolved", "### The first thing", "On [02_model#isso-1](02_model.html#isso-1)"),
+        *("## Open", "### The second thing", "On `02_model.html#the-twin`"),
+        *("## Resolved", "### The first thing", "On `02_model.html#isso-1`"),
     ]
     assert "> quoted words\n" in text
     assert "\n1. one\n2. two\n" in text
     assert "> **Ben**, 2" in text
     assert "> Resolved: it does now." in text
+
+
+def test_comments_of_each_profile_have_a_folder_of_their_own(
+    reviewer: Reviewer, project: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    reviewer.say("02_model", "A thing")
+    main(["comments", "--profile", "toy"])
+    assert capsys.readouterr().out == f"{project / 'comments' / 'toy' / '02_model.md'}\n"
 
 
 def test_a_profile_without_comments_is_told_so(project: Path) -> None:
@@ -118,9 +127,45 @@ def test_a_new_comment_under_an_old_number_is_not_taken_for_the_archived_one(rev
     take("first", "toy", [0, 1])
     archive_comments("toy", "first")
     for number in (2, 1):
-        assert reviewer.client.delete(f"/comments/id/{number}", base_url="http://127.0.0.1:8000").status_code == 200
+        assert (
+            reviewer.client.delete(f"{reviewer.comments_at}/id/{number}", base_url="http://127.0.0.1:8000").status_code
+            == 200
+        )
     assert reviewer.say("02_model", "Something else") == 1
-    assert [thread.open for thread in read_threads(reviewer.database)] == [True]
+    assert [thread.archived for thread in read_threads(reviewer.database)] == [False]
+
+
+def test_a_reply_to_an_archived_thread_opens_it_again_until_it_is_resolved_and_archived_once_more(
+    reviewer: Reviewer, project: Path
+) -> None:
+    resolve(reviewer, "The first thing")
+    for name in ("first", "second"):
+        take(name, "toy", [0, 1])
+    archive_comments("toy", "first")
+    reviewer.say("02_model", "It doesn't on my machine.", parent=1)
+    assert "The first thing" in reviewer.get("/review/").text
+    assert "It doesn't on my machine." in export_comments("toy", project / "comments")[0].read_text()
+    reviewer.say("02_model", "Resolved at last.", parent=1)
+    (file,) = archive_comments("toy", "second")
+    assert "It doesn't on my machine." in file.read_text()
+    assert [(thread.archived, thread.snapshot) for thread in read_threads(reviewer.database)] == [(True, "second")]
+
+
+def test_a_comment_that_was_deleted_leaves_the_export_and_other_files_stay(reviewer: Reviewer, project: Path) -> None:
+    reviewer.say("02_model", "Said in haste")
+    assert len(export_comments("toy", project / "comments")) == 1
+    (project / "comments" / "notes.md").write_text("# Notes of mine\n")
+    assert reviewer.client.delete(f"{reviewer.comments_at}/id/1", base_url="http://127.0.0.1:8000").status_code == 200
+    assert export_comments("toy", project / "comments") == []
+    assert [left.name for left in (project / "comments").iterdir()] == ["notes.md"]
+
+
+def test_a_page_cannot_be_named_so_that_its_file_lies_elsewhere(reviewer: Reviewer, project: Path) -> None:
+    reviewer.say("../../elsewhere", "A thing")
+    reviewer.say("api/store", "Another thing")
+    files = export_comments("toy", project / "comments")
+    assert {file.resolve().parent for file in files} == {project / "comments"}
+    assert {file.name for file in files} == {"..-..-elsewhere.md", "api-store.md"}
 
 
 def test_comments_are_not_archived_into_a_snapshot_of_other_records(reviewer: Reviewer, project: Path) -> None:

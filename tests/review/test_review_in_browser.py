@@ -56,6 +56,22 @@ def test_a_comment_that_quotes_the_page_is_shown_after_a_reload_and_on_the_index
         assert [url for url in page.asked if not url.startswith(site)] == []
 
 
+FORMULA = """() => {
+  window.MathJax = {startup: {document: {getMathItemsWithin: () => [{math: "\\\\hat z_k"}]}}};
+  document.querySelector("article p").innerHTML = "Since <mjx-container><i></i></mjx-container> is\\n a <b>guess</b>.";
+  getSelection().selectAllChildren(document.querySelector("#a-part"));
+}"""
+
+
+def test_a_formula_in_a_quotation_is_its_tex(browser: Any, site: str) -> None:  # noqa: F811
+    with opened(browser, f"{site}/02_model.html") as page:
+        page.wait_for_selector("#isso-thread textarea")
+        page.evaluate(FORMULA)
+        page.click("#quote-selection")
+        said = page.locator("#isso-thread > .isso-postbox textarea").input_value()
+        assert said.startswith("> A part\n> Since $\\hat z_k$ is a guess.\n>\n> [A part](#a-part)")
+
+
 @pytest.mark.parametrize("dark", [False, True])
 def test_a_comparison_reads_well_in_both_modes_and_on_a_phone(
     browser: Any,  # noqa: F811

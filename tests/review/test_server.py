@@ -46,8 +46,9 @@ def test_all_that_a_served_page_asks_for_is_on_this_machine(reviewer: Reviewer) 
     served = reviewer.get("/02_model.html").text
     asked = re.findall(r'(?:src|href|data-isso)="([^"]+)"', served)
     assert all(link.startswith("/") and not link.startswith("//") for link in asked)
-    assert {reviewer.get(link).status_code for link in asked if link != "/comments/"} == {200}
-    assert reviewer.get("/comments/config").json["config"]["gravatar"] is False
+    assert "/comments/synthetic/toy/" in asked
+    assert {reviewer.get(link).status_code for link in asked if link != "/comments/synthetic/toy/"} == {200}
+    assert reviewer.get("/comments/synthetic/toy/config").json["config"]["gravatar"] is False
 
 
 def test_the_index_lists_open_threads_with_page_line_author_age_and_replies(reviewer: Reviewer) -> None:
@@ -71,12 +72,12 @@ def test_the_index_lists_open_threads_with_page_line_author_age_and_replies(revi
 
 def test_a_thread_leaves_the_open_ones_when_its_last_reply_says_resolved(reviewer: Reviewer) -> None:
     first = reviewer.say("02_model", "Resolved? No: this is a question.")
-    assert [thread.open for thread in read_threads(reviewer.database)] == [True]
-    reviewer.say("02_model", "**Resolved** in the next run.", parent=first)
-    assert "No thread is open" in reviewer.get("/review/").text
-    reviewer.say("02_model", "Not yet.", parent=first)
-    assert "No thread is open" not in reviewer.get("/review/").text
-    assert [thread.open for thread in read_threads(reviewer.database)] == [True]
+    assert [thread.resolved for thread in read_threads(reviewer.database)] == [False]
+    for word in ("**Resolved** in the next run.", "resolved"):
+        reviewer.say("02_model", word, parent=first)
+        assert "No thread is open" in reviewer.get("/review/").text
+        reviewer.say("02_model", "Not yet.", parent=first)
+        assert "No thread is open" not in reviewer.get("/review/").text
 
 
 def test_pages_of_another_tier_have_comments_of_their_own(reviewer: Reviewer, project: Path) -> None:
@@ -87,9 +88,28 @@ def test_pages_of_another_tier_have_comments_of_their_own(reviewer: Reviewer, pr
     assert strict.database.is_relative_to(project / "review" / "credentialed")
 
 
+def test_pages_rendered_from_other_records_meanwhile_take_no_comments_among_these(reviewer: Reviewer) -> None:
+    reviewer.render("credentialed")
+    refused = reviewer.get("/02_model.html")
+    assert (refused.status_code, "restart it" in refused.text) == (503, True)
+    reviewer.render("synthetic")
+    assert reviewer.get("/02_model.html").status_code == 200
+
+
+def test_a_page_left_open_in_a_browser_cannot_put_its_comments_among_those_of_other_records(
+    reviewer: Reviewer, project: Path
+) -> None:
+    left_open = Reviewer(project, tier="credentialed")
+    reviewer.render("synthetic")
+    left_open.client = reviewer.client  # the server was restarted on pages of other records, at the same address
+    with pytest.raises(AssertionError, match="Not Found"):
+        left_open.say("02_model", "On credentialed records")
+    assert [read_threads(one.database) for one in (reviewer, left_open)] == [[], []]
+
+
 def test_other_sites_can_neither_read_nor_write(reviewer: Reviewer) -> None:
     assert reviewer.get("/02_model.html", Host="rebound.example").status_code == 400
-    assert reviewer.get("/comments/?uri=/02_model", Origin="http://other.example").status_code == 403
+    assert reviewer.get(f"{reviewer.comments_at}/?uri=/02_model", Origin="http://other.example").status_code == 403
     with pytest.raises(AssertionError, match="another site"):
         reviewer.say("02_model", "spam", Origin="http://127.0.0.1:9999")
     reviewer.say("02_model", "mine", Origin="http://127.0.0.1:8000")
@@ -101,6 +121,17 @@ def test_a_path_out_of_the_book_is_not_served(reviewer: Reviewer, project: Path)
     (project / "_build" / "secret.txt").write_text("rows")
     for path in ("/../secret.html", "/%2e%2e/secret.html", "/../secret.txt"):
         assert reviewer.get(path).status_code == 404
+
+
+def test_comments_that_are_damaged_are_told_of_by_file(reviewer: Reviewer) -> None:
+    reviewer.database.write_text("this is no database, and it was one before")
+    with pytest.raises(StoreError, match=r"toy\.sqlite: the comments can't be read .* move it away"):
+        read_threads(reviewer.database)
+
+
+def test_a_thread_of_nothing_but_a_quotation_is_listed_by_it(reviewer: Reviewer) -> None:
+    reviewer.say("02_model", "> a passage\n>\n> [The twin](#the-twin)")
+    assert [thread.first_line for thread in read_threads(reviewer.database)] == ["a passage"]
 
 
 def test_a_book_without_a_banner_is_not_commented_on(project: Path) -> None:

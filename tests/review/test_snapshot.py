@@ -6,10 +6,13 @@ from pathlib import Path
 
 import pytest
 
+from jepascope.book.staging import stage
+from jepascope.cli import main
 from jepascope.params import ParameterError
 from jepascope.review import snapshot
 from jepascope.review.snapshot import read_snapshot, take
 from jepascope.store import StoreError, read_json
+from tests.review.runs_by_hand import change
 
 
 def files(folder: Path) -> set[str]:
@@ -67,6 +70,29 @@ def test_a_run_that_has_not_finished_is_refused(project: Path) -> None:
     with pytest.raises(StoreError, match="no finished run"):
         take("first", "toy", [0, 1])
     assert not (project / "snapshots" / "first").exists()
+
+
+def test_pages_that_are_out_of_date_are_named_when_they_are_kept(
+    project: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    main(["snapshot", "first", "--profile", "toy"])
+    told = capsys.readouterr()
+    assert told.out == f"{project / 'snapshots' / 'first'}\n"
+    assert "out of date: 02_model_seed1 " in told.err
+
+
+def test_a_chapter_that_runs_again_while_it_is_copied_is_refused(
+    project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def staged_and_then_run(folder: Path, profile: str, seeds: list[int]) -> list[str]:
+        outdated = stage(folder, profile, seeds)
+        change(project / "runs" / "toy" / "1" / "02_model", key="1" * 64)
+        return outdated
+
+    monkeypatch.setattr(snapshot, "stage", staged_and_then_run)
+    with pytest.raises(StoreError, match="02_model ran again while it was being copied"):
+        take("first", "toy", [0, 1])
+    assert not list((project / "snapshots").iterdir())
 
 
 def test_a_snapshot_that_is_not_there_is_missed_by_name(project: Path) -> None:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import argparse
+import sys
 from pathlib import Path
 from typing import Any
 
 from jepascope.cli.arguments import seeds_of
-from jepascope.params import ParameterError, load_profile, project_root
+from jepascope.params import load_profile, project_root
 
 
 def add(commands: Any) -> None:
@@ -19,7 +20,7 @@ def add(commands: Any) -> None:
     comments = commands.add_parser("comments", help="write the comment threads as Markdown, one file a page")
     comments.add_argument("--profile", default="synthetic")
     where = comments.add_mutually_exclusive_group()
-    where.add_argument("--out", type=Path, default=Path("comments"), help="folder (default: %(default)s)")
+    where.add_argument("--out", type=Path, help="folder (default: comments/PROFILE)")
     where.add_argument("--archive", metavar="NAME", help="put resolved threads into this snapshot instead")
     comments.set_defaults(action=_comments)
 
@@ -35,7 +36,6 @@ def add(commands: Any) -> None:
     compare.add_argument("--out", type=Path, help="folder (default: _build/compare/A-B)")
     compare.add_argument("--notebooks", metavar="CHAPTER", help="show what differs in one chapter's notebook instead")
     compare.add_argument("--seed", type=int, help="of the notebook (default: the first that both have)")
-    compare.add_argument("--web", action="store_true", help="show the notebooks in a browser")
     compare.set_defaults(action=_compare)
 
 
@@ -51,14 +51,17 @@ def _comments(options: argparse.Namespace) -> None:
     if options.archive:
         files = archive_comments(options.profile, options.archive)
     else:
-        files = export_comments(options.profile, options.out)
+        files = export_comments(options.profile, options.out or project_root() / "comments" / options.profile)
     print("\n".join(map(str, files)) or "no threads to write")
 
 
 def _snapshot(options: argparse.Namespace) -> None:
-    from jepascope.review.snapshot import take
+    from jepascope.review.snapshot import read_snapshot, take
 
-    print(take(options.name, options.profile, options.seeds or load_profile(options.profile).seeds))
+    kept = take(options.name, options.profile, options.seeds or load_profile(options.profile).seeds)
+    for page in read_snapshot(kept).outdated:
+        print(f"out of date: {page} (`jepascope run --profile {options.profile}` renews it)", file=sys.stderr)
+    print(kept)
 
 
 def _compare(options: argparse.Namespace) -> None:
@@ -70,8 +73,6 @@ def _compare(options: argparse.Namespace) -> None:
     from jepascope.review.notebooks import compare_notebooks
     from jepascope.review.snapshot import NOW, gather, read_snapshot
 
-    if options.web and not options.notebooks:
-        raise ParameterError("--web shows notebooks: say which chapter's with --notebooks CHAPTER")
     kept = project_root() / "snapshots"
     before = read_snapshot(kept / options.before)
     with tempfile.TemporaryDirectory() as folder:
@@ -83,7 +84,7 @@ def _compare(options: argparse.Namespace) -> None:
             chapter = read_book().find(options.notebooks)
             first = next((seed for seed in before.seeds if seed in after.seeds), None)
             seed = (first if options.seed is None else options.seed) if chapter.per_seed else None
-            compare_notebooks(before, after, chapter.name, seed, options.web)
+            compare_notebooks(before, after, chapter.name, seed)
             return
         out = options.out or project_root() / "_build" / "compare" / f"{before.name}-{after.name}"
         comparison = compare(before, after)

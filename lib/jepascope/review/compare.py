@@ -16,6 +16,7 @@ VERDICT, RULE, ESTIMATE, NEW, GONE = "verdict changed", "rule changed", "estimat
 MOVED = (VERDICT, RULE, ESTIMATE, NEW, GONE)
 SMALL, SAME = "differs within its interval", "identical"
 RULES = ("statement", "tag", "rule", "null_name")
+CODE = "code"
 Run = tuple[str, int | None]  # chapter, seed
 
 
@@ -104,7 +105,7 @@ def compare(before: Snapshot, after: Snapshot) -> Comparison:
         [pair for run in both for pair in _tables(before, after, run)],
         [pair for pair in figures if pair.before != pair.after],
         sum(pair.before == pair.after for pair in figures),
-        [*_settings(before, after, runs), *_code(before, after, runs)],
+        list(_settings(before, after, runs)),
     )
 
 
@@ -153,11 +154,11 @@ def _figures(before: Snapshot, after: Snapshot, run: Run) -> Iterator[Pair]:
 
 
 def _settings(before: Snapshot, after: Snapshot, runs: Sequence[Run]) -> Iterator[Pair]:
-    """Parameters, versions and commits that differ; where chapters ran under several values, all of them."""
+    """Parameters, versions, commits and code that differ; where chapters ran under several values, all of them."""
     old, new = (
         _facts(snapshot.results[run] for run in runs if run in snapshot.results) for snapshot in (before, after)
     )
-    for key in sorted(old.keys() | new.keys()):
+    for key in sorted(old.keys() | new.keys(), key=lambda key: (key[0] == CODE, key)):  # a long list comes last
         if old.get(key) != new.get(key):
             yield Pair(*key, old.get(key), new.get(key))
 
@@ -168,27 +169,13 @@ def _facts(results: Iterable[Mapping[str, Any]]) -> dict[tuple[str, str], list[A
         made = result["provenance"]
         told = {("run", "profile"): result["profile"], ("run", "commit"): made["commit"]}
         told |= {("software", package): version for package, version in made["software"].items()}
+        told[CODE, result["chapter"]] = made["code"][:12]  # its own, or that of a module it reaches
         for section, values in made["parameters"].items():
             inner = values.items() if isinstance(values, dict) else [("", values)]
             told |= {("parameter", f"{section}.{key}" if key else section): value for key, value in inner}
         for key, value in told.items():
             found.setdefault(key, {})[json.dumps(value, sort_keys=True)] = value
     return {key: [values[spelt] for spelt in sorted(values)] for key, values in found.items()}
-
-
-def _code(before: Snapshot, after: Snapshot, runs: Sequence[Run]) -> Iterator[Pair]:
-    """The chapters whose code, their own or of a module they reach, differs."""
-    for chapter in dict.fromkeys(chapter for chapter, _ in runs):
-        old, new = (
-            [
-                snapshot.results[run]["provenance"]["code"][:12]
-                for run in runs
-                if run[0] == chapter and run in snapshot.results
-            ]
-            for snapshot in (before, after)
-        )
-        if set(old) != set(new):
-            yield Pair("code", chapter, sorted(set(old)), sorted(set(new)))
 
 
 def _order(run: Run) -> tuple[bool, str, int]:

@@ -6,7 +6,6 @@ import base64
 import html
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from importlib.resources import files
 from itertools import groupby
 from pathlib import Path
 from types import SimpleNamespace
@@ -19,20 +18,15 @@ from jepascope.review.compare import MOVED, SAME, SMALL, ClaimPair, Comparison, 
 from jepascope.review.compare import place as where
 from jepascope.review.drawing import intervals
 from jepascope.review.snapshot import Snapshot
+from jepascope.review.standalone import page, table
 from jepascope.store import atomic
 
-PAGE = """<!DOCTYPE html>
-<html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">
-<title>{title}</title><style>{css}</style></head>
-<body><main><h1>{title}</h1>{body}</main></body></html>
-"""
 MISSING = "—"
 
 
 def comparison_page(comparison: Comparison) -> str:
     """The page: verdict, claims, values, tables, figures, and what the two runs were made from."""
     before, after = comparison.before, comparison.after
-    css = files("jepascope.review").joinpath("static/pages.css").read_text()
     body = "".join(
         (
             f'<p class="verdict-first">{verdict(comparison)}</p>',
@@ -45,7 +39,7 @@ def comparison_page(comparison: Comparison) -> str:
             _settings(comparison.settings),
         )
     )
-    return PAGE.format(title=f"{html.escape(before.name)} and {html.escape(after.name)} compared", css=css, body=body)
+    return page(f"{before.name} and {after.name} compared", body)
 
 
 def write_page(comparison: Comparison, folder: Path) -> Path:
@@ -197,16 +191,6 @@ def _settings(settings: Sequence[Pair]) -> str:
     label = "What the runs were made from"
     body = table(("kind", "name", "before", "after"), rows, label) if settings else "<p>All is the same.</p>"
     return f"<h2>{label}</h2>{body}"
-
-
-def table(titles: Sequence[str], rows: Iterable[str], label: str) -> str:
-    """A table of rows whose cells are HTML, in a block that scrolls by itself and can be reached by keyboard."""
-    head = "".join(f'<th scope="col">{html.escape(title)}</th>' for title in titles)
-    body = "".join(f"<tr>{row}</tr>" for row in rows)
-    return (
-        f'<div class="scroll" role="region" aria-label="{html.escape(label)}" tabindex="0">'
-        f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>"
-    )
 
 
 def changed(before: str | None, after: str | None) -> str:

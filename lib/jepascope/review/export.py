@@ -21,6 +21,7 @@ from jepascope.review.snapshot import read_snapshot
 from jepascope.review.threads import DELETED, Comment, Thread, archive, database_of, read_threads
 from jepascope.store import StoreError, atomic
 
+HEADING = "# Comments on “"  # by which an export knows its own files
 RULES = (
     *(identifiers.in_range, identifiers.shifted_dates, identifiers.real_ids, identifiers.paths, identifiers.tracebacks),
     *(identifiers.named_columns, cells.small_words),
@@ -30,16 +31,17 @@ RULES = (
 def export_comments(profile: str, folder: Path) -> list[Path]:
     """Write `folder/<page>.md` for every page with threads, archived ones left out; returns the files.
 
-    Raises StoreError when there are no comments, or when a rule of the publish gate stands against one.
+    Files of an earlier export whose threads have been archived or deleted since are removed. Raises StoreError when
+    there are no comments, or when a rule of the publish gate stands against one.
     """
     database = database_of(profile)
-    threads = read_threads(database)
-    told = [thread for thread in threads if thread.snapshot is None]
-    _check(told, database)
-    texts = pages_of(told)
-    for page in {thread.page for thread in threads} - texts.keys():  # all its threads have been archived
-        (folder / f"{page}.md").unlink(missing_ok=True)
-    return _write(folder, texts)
+    threads = [thread for thread in read_threads(database) if not thread.archived]
+    _check(threads, database)
+    files = _write(folder, pages_of(threads))
+    for file in {*folder.glob("*.md")} - {*files}:
+        if file.read_bytes().startswith(HEADING.encode()):
+            file.unlink()
+    return files
 
 
 def archive_comments(profile: str, name: str) -> list[Path]:
@@ -55,8 +57,8 @@ def archive_comments(profile: str, name: str) -> list[Path]:
             f"{database.parent.name}"
         )
     threads = read_threads(database)
-    leaving = [thread for thread in threads if thread.resolved and thread.snapshot is None]
-    kept = [thread for thread in threads if thread.snapshot == name or thread in leaving]
+    leaving = [thread for thread in threads if thread.resolved and not thread.archived]
+    kept = [thread for thread in threads if thread in leaving or (thread.archived and thread.snapshot == name)]
     _check(kept, database)
     files = _write(snapshot.folder / "comments", pages_of(kept))
     archive(database, leaving, name)
@@ -69,7 +71,7 @@ def pages_of(threads: Sequence[Thread]) -> dict[str, str]:
 
 
 def _page(threads: list[Thread]) -> str:
-    parts = [f"# Comments on “{threads[0].title}”\n"]
+    parts = [f"{HEADING}{threads[0].title}”\n"]
     for title, mine in (
         ("Open", [thread for thread in threads if not thread.resolved]),
         ("Resolved", [thread for thread in threads if thread.resolved]),
@@ -80,8 +82,8 @@ def _page(threads: list[Thread]) -> str:
 
 
 def _thread(thread: Thread) -> str:
-    place = f"[{thread.page}{thread.anchor}]({thread.page}.html{thread.anchor})"
-    kept = f", archived in {thread.snapshot}" if thread.snapshot else ""
+    place = f"`{thread.page}.html{thread.anchor}`"
+    kept = f", archived in {thread.snapshot}" if thread.archived else ""
     replies = "".join(f"\n{_quoted(_comment(reply))}\n" for reply in thread.replies)
     return f"### {thread.first_line}\n\nOn {place}{kept}\n\n{_comment(thread.opening)}\n{replies}"
 
@@ -97,7 +99,7 @@ def _quoted(text: str) -> str:
 def _write(folder: Path, texts: Mapping[str, str]) -> list[Path]:
     files = []
     for page, text in texts.items():
-        files.append(folder / f"{page}.md")
+        files.append(folder / f"{page.replace('/', '-')}.md")  # a name came from a browser, and may not lead elsewhere
         with atomic(files[-1]) as temporary:
             temporary.write_text(text)
     return files

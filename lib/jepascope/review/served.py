@@ -6,6 +6,7 @@ import html
 from collections.abc import Sequence
 from datetime import datetime
 
+from jepascope.review.standalone import page, table
 from jepascope.review.threads import RESOLVED, Thread
 
 SECTION = f"""
@@ -16,36 +17,35 @@ SECTION = f"""
 A thread is resolved when its last reply begins with “{RESOLVED}”. <a href="/review/">All open threads</a></p>
 <section id="isso-thread" aria-label="Thread of this page" data-isso-id="/{{page}}" data-title="{{title}}"></section>
 <noscript><p>Comments need JavaScript.</p></noscript>
-<link rel="stylesheet" href="/comments/css/isso.css"><link rel="stylesheet" href="/review/static/review.css">
-<script data-isso="/comments/" data-isso-css="false" data-isso-avatar="false" data-isso-vote="false"
+<link rel="stylesheet" href="{{comments}}/css/isso.css"><link rel="stylesheet" href="/review/static/review.css">
+<script data-isso="{{comments}}/" data-isso-css="false" data-isso-avatar="false" data-isso-vote="false"
  data-isso-max-comments-nested="inf" data-isso-lang="en" data-isso-postbox-text-text-en="Your comment, in Markdown"
- data-isso-postbox-author-placeholder-text-en="shown" src="/comments/js/embed.min.js" defer></script>
+ data-isso-postbox-author-placeholder-text-en="shown" src="{{comments}}/js/embed.min.js" defer></script>
 <script src="/review/static/review.js" defer></script>
 </section>
 """
-INDEX = """<!DOCTYPE html>
-<html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">
-<title>Open threads</title><link rel="stylesheet" href="/review/static/pages.css"></head>
-<body><main><h1>Open threads</h1><p><a href="/">Back to the book</a>. A thread is resolved when its last reply begins
-with “{resolved}”.</p>{body}</main></body></html>
-"""
+INTRODUCTION = f"""<p><a href="/">Back to the book</a>. A thread is resolved when its last reply begins with
+“{RESOLVED}”.</p>"""
 
 
-def with_thread(page: str, name: str, title: str) -> str:
-    """A rendered page with a comment thread at the end of its article; a page without an article stays as it is."""
-    before, end, after = page.rpartition("</article>")
-    section = SECTION.format(page=html.escape(name), title=html.escape(title))
-    return f"{before}{section}{end}{after}" if end else page
+def with_thread(text: str, name: str, title: str, comments: str) -> str:
+    """A rendered page with a comment thread at the end of its article; a page without an article stays as it is.
+
+    comments: the address of the comment server.
+    """
+    before, end, after = text.rpartition("</article>")
+    section = SECTION.format(page=html.escape(name), title=html.escape(title), comments=comments)
+    return f"{before}{section}{end}{after}" if end else text
 
 
 def index_page(threads: Sequence[Thread], now: datetime) -> str:
     """The open threads, oldest first as the book goes, and under them the resolved ones that aren't archived."""
-    waiting = [thread for thread in threads if thread.open]
-    done = [thread for thread in threads if thread.resolved and thread.snapshot is None]
-    body = _table(waiting, now, "Open threads") if waiting else "<p>No thread is open.</p>"
+    waiting = [thread for thread in threads if not thread.resolved]
+    done = [thread for thread in threads if thread.resolved and not thread.archived]
+    body = INTRODUCTION + (_table(waiting, now, "Open threads") if waiting else "<p>No thread is open.</p>")
     if done:
         body += f"<h2>Resolved</h2>{_table(done, now, 'Resolved threads')}"
-    return INDEX.format(body=body, resolved=RESOLVED)
+    return page("Open threads", body)
 
 
 def age(written: datetime, now: datetime) -> str:
@@ -58,15 +58,15 @@ def age(written: datetime, now: datetime) -> str:
 
 
 def _table(threads: Sequence[Thread], now: datetime, label: str) -> str:
-    rows = "".join(
-        f'<tr><td><a href="/{html.escape(thread.page)}.html{html.escape(thread.anchor)}">{html.escape(thread.title)}'
-        f'</a></td><td><a href="/{html.escape(thread.page)}.html#isso-{thread.opening.id}">'
-        f"{html.escape(thread.first_line)}</a></td><td>{html.escape(thread.opening.author)}</td>"
-        f"<td>{age(thread.opening.written, now)}</td><td>{len(thread.replies)}</td></tr>"
+    rows = (
+        f"<td>{_link(thread, thread.anchor, thread.title)}</td>"
+        f"<td>{_link(thread, f'#isso-{thread.opening.id}', thread.first_line)}</td>"
+        f"<td>{html.escape(thread.opening.author)}</td>"
+        f"<td>{age(thread.opening.written, now)}</td><td>{len(thread.replies)}</td>"
         for thread in threads
     )
-    head = "".join(f'<th scope="col">{name}</th>' for name in ("page", "comment", "author", "age", "replies"))
-    return (
-        f'<div class="scroll" role="region" aria-label="{label}" tabindex="0">'
-        f"<table><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table></div>"
-    )
+    return table(("page", "comment", "author", "age", "replies"), rows, label)
+
+
+def _link(thread: Thread, anchor: str, words: str) -> str:
+    return f'<a href="/{html.escape(thread.page)}.html{html.escape(anchor)}">{html.escape(words)}</a>'

@@ -1,7 +1,9 @@
 """The rendered book with a comment thread under every page, for this machine only.
 
 Pages are changed as they are served: `_build/html` stays what was rendered, and can be checked and published. The
-threads are isso's (https://isso-comments.de), whose script and style come with its package; nothing is fetched.
+threads are isso's (https://isso-comments.de), whose script and style come with its package; nothing is fetched. A page
+and its comments name tier and profile, so that a page of other records, rendered meanwhile or still open in a browser,
+never puts its comments among these.
 """
 
 from __future__ import annotations
@@ -35,7 +37,7 @@ SETTINGS = {
 
 
 def serve(folder: Path, port: int) -> None:
-    """Serve a rendered book on 127.0.0.1 until Ctrl-C. Raises as `database_at`, OSError when the port is taken."""
+    """Serve a rendered book on 127.0.0.1 until Ctrl-C. Raises as `database_at`; exits when the port is taken."""
     from werkzeug.serving import make_server
 
     database = database_at(folder)
@@ -53,15 +55,14 @@ def database_at(folder: Path) -> Path:
     front = folder / "index.html"
     if not front.exists():
         raise StoreError(f"{folder} holds no book yet: `make book` builds it")
-    text = front.read_text()
-    tiers, profile = banners(text), profile_of(text)
-    if len(tiers) != 1 or profile is None:
+    database = _database_of(front.read_text())
+    if database is None:
         raise StoreError(f"{front} doesn't say whose data it was made from: `jepascope build` makes a page that does")
-    return database_for(profile, tiers.pop())
+    return database
 
 
 def application(folder: Path, database: Path) -> Application:
-    """The pages, isso under /comments and the index of threads under /review/, as one WSGI application."""
+    """The pages, isso under /comments/… and the index of threads under /review/, as one WSGI application."""
     from werkzeug.middleware.dispatcher import DispatcherMiddleware
     from werkzeug.middleware.shared_data import SharedDataMiddleware
     from werkzeug.wrappers import Request, Response
@@ -71,12 +72,24 @@ def application(folder: Path, database: Path) -> Application:
         return Response(index_page(read_threads(database), datetime.now(UTC)), mimetype="text/html")
 
     review = SharedDataMiddleware(index, {"/static": ("jepascope.review", "static")}, cache=False)
-    return _ours_alone(DispatcherMiddleware(_book(folder), {"/comments": _isso(database), "/review": review}))
+    comments = comments_at(database)
+    return _ours_alone(DispatcherMiddleware(_book(folder, database), {comments: _isso(database), "/review": review}))
 
 
-def _book(folder: Path) -> Application:
+def comments_at(database: Path) -> str:
+    """The address of the comments in a database."""
+    return f"/comments/{database.parent.name}/{database.stem}"
+
+
+def _database_of(page: str) -> Path | None:
+    """Where comments on a page belong, by its banner; None when it hasn't one."""
+    tiers, profile = banners(page), profile_of(page)
+    return database_for(profile, tiers.pop()) if profile and len(tiers) == 1 else None
+
+
+def _book(folder: Path, database: Path) -> Application:
     """The rendered files, pages with their thread."""
-    from werkzeug.exceptions import NotFound
+    from werkzeug.exceptions import NotFound, ServiceUnavailable
     from werkzeug.middleware.shared_data import SharedDataMiddleware
     from werkzeug.security import safe_join
     from werkzeug.wrappers import Request, Response
@@ -91,9 +104,13 @@ def _book(folder: Path) -> Application:
         if found is None or not Path(found).is_file():
             raise NotFound
         text, name = Path(found).read_text(), name.removesuffix(".html")
-        title = TITLE.search(text)
         if name not in UNREAD:
-            text = with_thread(text, name, html.unescape(title[1]).strip() if title else name)
+            if _database_of(text) != database:
+                raise ServiceUnavailable(
+                    "The pages are of other records than when `jepascope review` began: restart it."
+                )
+            title = TITLE.search(text)
+            text = with_thread(text, name, html.unescape(title[1]).strip() if title else name, comments_at(database))
         return Response(text, mimetype="text/html")
 
     def book(environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:

@@ -59,7 +59,7 @@ def take(name: str, profile: str, seeds: Sequence[int]) -> Path:
 def gather(folder: Path, name: str, profile: str, seeds: Sequence[int]) -> Snapshot:
     """Fill a new folder with what a run's pages show: `<seed|all>/<chapter>/` with results, notebook and figures.
 
-    Raises StoreError when a chapter hasn't run or tiers are mixed.
+    Raises StoreError when a chapter hasn't run, ran again meanwhile, or tiers are mixed.
     """
     with tempfile.TemporaryDirectory() as pages:
         outdated = stage(Path(pages) / "source", profile, seeds)
@@ -110,9 +110,11 @@ def _keep(
     made = run_folder(profile, chapter.name, seed)
     kept = folder / ("all" if seed is None else str(seed)) / chapter.name
     (kept / "figures").mkdir(parents=True)
-    result = read_json(made / RESULTS)
+    result, page = read_json(made / RESULTS), source / f"{page_name(chapter, seed, reference)}.ipynb"
+    if result["key"][:12] not in page.read_text():  # a page tells its run's key
+        raise StoreError(f"{made} ran again while it was being copied: take the snapshot when the run has ended")
     write_json(kept / RESULTS, result)
-    shutil.copyfile(source / f"{page_name(chapter, seed, reference)}.ipynb", kept / NOTEBOOK)
+    shutil.copyfile(page, kept / NOTEBOOK)
     for figure in result["figures"]:
         shutil.copyfile(made / "figures" / f"{figure['name']}.png", kept / "figures" / f"{figure['name']}.png")
     return str(result["tier"])

@@ -44,17 +44,18 @@ class Thread(NamedTuple):
     title: str  # of the page
     opening: Comment
     replies: tuple[Comment, ...]
-    snapshot: str | None  # into which it was archived
+    snapshot: str | None  # into which it was archived, if nothing has been said since
 
     @property
     def resolved(self) -> bool:
-        """Whether the last word of the thread is that it is resolved."""
-        return self.replies[-1].text.lstrip("*_ ").startswith(RESOLVED) if self.replies else False
+        """Whether the last word of the thread is that it is resolved; if not, somebody still has to look at it."""
+        last = self.replies[-1].text.lstrip("*_ ") if self.replies else ""
+        return last.casefold().startswith(RESOLVED.casefold())
 
     @property
-    def open(self) -> bool:
-        """Whether somebody still has to look at it."""
-        return not self.resolved and self.snapshot is None
+    def archived(self) -> bool:
+        """Whether it is closed: resolved, and kept in a snapshot."""
+        return self.resolved and self.snapshot is not None
 
     @property
     def anchor(self) -> str:
@@ -64,9 +65,10 @@ class Thread(NamedTuple):
 
     @property
     def first_line(self) -> str:
-        """The first line that isn't a quotation."""
-        lines = [line.strip() for line in self.opening.text.splitlines()]
-        return next((line for line in lines if line and not line.startswith(">")), DELETED)
+        """The first line that isn't a quotation; of nothing but quotations, the first."""
+        lines = [line.strip() for line in self.opening.text.splitlines() if line.strip()]
+        own = [line for line in lines if not line.startswith(">")]
+        return (own or [line.strip("> ") for line in lines] or [DELETED])[0]
 
 
 def database_for(profile: str, tier: str) -> Path:
@@ -75,9 +77,9 @@ def database_for(profile: str, tier: str) -> Path:
 
 
 def database_of(profile: str) -> Path:
-    """Find the database of a profile. Raises StoreError when nobody has commented, or on pages of two data tiers."""
+    """Find the database of a profile. Raises StoreError when there is none, or there are comments in two data tiers."""
     databases = sorted((project_root() / "review").glob(f"*/{profile}.sqlite"))
-    found = [path for path in databases if read_threads(path)]
+    found = [path for path in databases if read_threads(path)] or databases[:1]
     if len(found) != 1:
         tiers = " and ".join(path.parent.name for path in found)
         reason = f"there are comments on pages of {tiers} records: move one away" if found else "there are no comments"
@@ -92,29 +94,37 @@ def read_threads(database: Path) -> list[Thread]:
     with _connected(database) as connection:
         rows = connection.execute(COMMENTS).fetchall()
     replies: dict[int, list[Comment]] = {}
-    for number, parent, author, created, text, *_ in rows:
+    last: dict[int, str | None] = {}  # opening comment -> the snapshot that has the thread up to its last word
+    for number, parent, author, created, text, _, _, snapshot in rows:
+        last[number if parent is None else parent] = snapshot
         if parent is not None:
             replies.setdefault(parent, []).append(_comment(number, author, created, text))
     return [
-        Thread(uri.strip("/"), title, _comment(number, author, created, text), tuple(replies.get(number, ())), snapshot)
-        for number, parent, author, created, text, uri, title, snapshot in rows
+        Thread(
+            uri.strip("/"), title, _comment(number, author, created, text), tuple(replies.get(number, ())), last[number]
+        )
+        for number, parent, author, created, text, uri, title, _ in rows
         if parent is None
     ]
 
 
 def archive(database: Path, threads: Iterable[Thread], snapshot: str) -> None:
-    """Mark threads as archived into a snapshot: they leave the index, and stay in the database."""
+    """Mark threads as archived up to their last word: they leave the index, and stay in the database."""
     with _connected(database) as connection:
-        rows = [(snapshot, thread.opening.id) for thread in threads]
+        rows = [(snapshot, (thread.opening, *thread.replies)[-1].id) for thread in threads]
         connection.executemany("insert into archived select id, created, ? from comments where id = ?", rows)
 
 
 @contextlib.contextmanager
 def _connected(database: Path) -> Iterator[sqlite3.Connection]:
     """A connection that commits at its end, and has our one table beside those of isso."""
-    with contextlib.closing(sqlite3.connect(database)) as connection, connection:
-        connection.execute("create table if not exists archived (id integer, created float, snapshot text)")
-        yield connection
+    try:
+        with contextlib.closing(sqlite3.connect(database)) as connection, connection:
+            connection.execute("create table if not exists archived (id integer, created float, snapshot text)")
+            yield connection
+    except sqlite3.Error as error:
+        mend = "end what else has it open, or move it away if it is damaged"
+        raise StoreError(f"{database}: the comments can't be read or changed ({error}): {mend}") from error
 
 
 def _comment(number: int, author: str | None, created: float, text: str) -> Comment:
