@@ -26,16 +26,16 @@ serve: .venv/installed
 	$(BIN)/jepascope serve
 
 # Pages that follow every save of a chapter, a library module or a parameter.
-watch: .venv/edit
+watch: .venv/installed
 	$(BIN)/jepascope watch --profile $(PROFILE) --jobs $(JOBS)
 
 # The book with comments under its pages.
 review: .venv/review
 	$(BIN)/jepascope review
 
-# What only some people need: .venv/edit, .venv/review.
-.venv/edit .venv/review: .venv/installed
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[$(@F)]"
+# What only a review needs.
+.venv/review: .venv/installed
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[review]"
 	touch $@
 
 .venv/installed: pyproject.toml constraints.txt

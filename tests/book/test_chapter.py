@@ -13,25 +13,10 @@ from jepascope.book.notebooks import ChapterError, read_chapter
 from jepascope.book.standing import is_current, recorded_keys
 from jepascope.params import ParameterError, load_profile
 from jepascope.store import StoreError, read_json, write_json
+from tests.book.sources import HEAD, MEAN, PARAMETERS
 
-SOURCE = """---
-jepascope:
-  reads: []
----
-
-# One
-
-The mean is {glue:text}`mean:.2f`.
-
-```{code-cell} python
-:tags: [parameters]
-
-profile = "ci"
-seed = 0
-sae = None
-```
-
-```{code-cell} python
+SOURCE = f"""{HEAD}{MEAN}{PARAMETERS}
+```{{code-cell}} python
 chapter.close()
 ```
 """

@@ -5,6 +5,7 @@ import os
 import shutil
 import socket
 import subprocess
+import sys
 import time
 import urllib.error
 import urllib.request
@@ -16,41 +17,21 @@ import nbformat
 import pytest
 from nbclient import NotebookClient
 
-from jepascope.book.editing import lab_command, open_notebook, with_cells, write_back
+from jepascope.book import editing
+from jepascope.book.editing import edit, ended, lab_command, open_notebook, with_cells, write_back
 from jepascope.book.notebooks import ChapterError, parse_notebook, read_book
 from jepascope.params import ParameterError, load_profile, project_root
 from jepascope.store import StoreError
+from tests.book.sources import HEAD, PARAMETERS
 
-SOURCE = """---
-jupytext:
-  text_representation:
-    extension: .md
-    format_name: myst
-kernelspec:
-  display_name: Python 3
-  language: python
-  name: python3
-jepascope:
-  reads: [01_extraction]
----
-
-# One
-
-```{code-cell} python
-:tags: [parameters]
-
-profile = "synthetic"  # params/<profile>.yaml
-seed = 0
-sae = None
-```
-
-```{code-cell} python
+SOURCE = f"""{HEAD.replace("reads: []", "reads: [01_extraction]")}{PARAMETERS}
+```{{code-cell}} python
 from jepascope.book.chapter import open_chapter
 
 chapter = open_chapter("05_one", globals())
 ```
 
-```{code-cell} python
+```{{code-cell}} python
 print(chapter.seed, chapter.params.profile, chapter.params.sae.epochs)
 ```
 """
@@ -113,16 +94,34 @@ def test_a_save_writes_prose_and_code_back_and_no_output_parameter_or_cell_setti
     assert source(project) == wanted
 
 
-def test_a_source_changed_by_another_hand_is_left_alone_and_the_save_kept_beside(project: Path) -> None:
+def refused(notebook: Path) -> list[Path]:
+    """What was saved and could not be written to the source."""
+    return list(notebook.parent.glob("05_one.refused-*.ipynb"))
+
+
+def test_a_source_changed_by_another_hand_is_left_alone_and_what_was_saved_is_kept(project: Path) -> None:
     notebook = opened(project)
     elsewhere = SOURCE.replace("# One", "# One, by another hand")
     (project / "book" / "05_one.md").write_text(elsewhere)
     saved(notebook)  # nothing was edited here: an autosave refuses nothing
     change(notebook, "# One", "# One, edited")
-    with pytest.raises(ChapterError, match="changed elsewhere since it was opened here"):
-        saved(notebook)
+    for _ in range(2):  # an autosave asks again
+        with pytest.raises(ChapterError, match="changed elsewhere since it was opened here"):
+            saved(notebook)
     assert source(project) == elsewhere
-    assert "# One, edited" in notebook.with_suffix(".refused.md").read_text()
+    (kept,) = refused(notebook)
+    opened(project)
+    assert "# One, by another hand" in notebook.read_text()
+    assert "# One, edited" in kept.read_text()
+
+
+def test_a_header_changed_by_another_hand_is_kept_and_stands_in_no_saves_way(project: Path) -> None:
+    notebook = opened(project)
+    header = SOURCE.replace("reads: [01_extraction]", "reads: [01_extraction, 03_training]")
+    (project / "book" / "05_one.md").write_text(header)
+    change(notebook, "# One", "# One, edited")
+    saved(notebook)
+    assert source(project) == header.replace("# One", "# One, edited")
 
 
 def test_one_save_after_another_is_not_taken_for_another_hand(project: Path) -> None:
@@ -133,12 +132,15 @@ def test_one_save_after_another_is_not_taken_for_another_hand(project: Path) -> 
     assert "# Three" in source(project)
 
 
-def test_a_cell_that_markdown_cannot_hold_is_refused(project: Path) -> None:
+def test_a_cell_that_markdown_cannot_hold_is_refused_and_what_was_saved_is_kept(project: Path) -> None:
     notebook = opened(project)
     change(notebook, "# One", "# One\n\n```{code-cell} python\nprint(1)\n```")
     with pytest.raises(ChapterError, match="would not read back from Markdown"):
         saved(notebook)
     assert source(project) == SOURCE
+    opened(project)
+    assert "print(1)" not in notebook.read_text()
+    assert [path for path in refused(notebook) if "print(1)" in path.read_text()]
 
 
 def test_a_notebook_that_no_chapter_was_opened_in_is_none_of_our_business(project: Path) -> None:
@@ -155,6 +157,51 @@ def test_a_chapter_whose_inputs_are_missing_is_not_opened_and_the_command_is_nam
         opened(project)
     with pytest.raises(ParameterError, match="needs --seed"):
         open_notebook(read_book().find("05"), "ci", None)
+
+
+def test_ctrl_c_is_left_to_jupyterlab_which_asks_back() -> None:
+    class Lab:
+        """A server whose user says no at first."""
+
+        returncode: int | None = None
+        asked = 0
+
+        def poll(self) -> int | None:
+            return self.returncode
+
+        def wait(self) -> None:
+            self.asked += 1
+            if self.asked == 1:
+                raise KeyboardInterrupt
+            self.returncode = 0
+
+    lab: Any = Lab()
+    assert ended(lab) == 0
+    assert lab.asked == 2
+
+
+def test_a_server_that_fails_is_no_end_of_an_edit(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(editing.importlib.util, "find_spec", lambda name: name)
+    monkeypatch.setattr(editing, "lab_command", lambda notebook: [sys.executable, "-c", "raise SystemExit(3)"])
+    with pytest.raises(ChapterError, match="stopped with status 3"):
+        edit("05", "ci", 1)
+
+
+def test_a_chapter_is_being_edited_as_long_as_its_server_lives(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    gate = project / "gate"
+    os.mkfifo(gate)
+    servers: list[Any] = []
+    monkeypatch.setattr(editing.importlib.util, "find_spec", lambda name: name)
+    monkeypatch.setattr(editing, "lab_command", lambda _: [sys.executable, "-c", f"open({str(gate)!r}).read()"])
+    monkeypatch.setattr(editing, "ended", servers.append)  # we were killed, it was not
+    edit("05", "ci", 1)
+    with pytest.raises(ChapterError, match="another editing of 05_one is under way"):
+        edit("05", "ci", 1)
+    gate.write_text("")
+    servers[0].wait()
+    edit("05", "ci", 1)
+    gate.write_text("")
+    servers[1].wait()
 
 
 @pytest.fixture
@@ -205,7 +252,7 @@ def test_a_notebook_saved_in_jupyterlab_reaches_the_source_and_runs_with_the_inj
     content["cells"][0]["source"] = "# One, saved over another hand"
     with pytest.raises(urllib.error.HTTPError) as refused:
         ask(url, content)
-    assert "was changed elsewhere since it was opened here" in json.load(refused.value)["message"]
+    assert "were changed elsewhere since it was opened here" in json.load(refused.value)["message"]
     assert source(project) == SOURCE
 
     opened_there = nbformat.read(notebook, as_version=4)

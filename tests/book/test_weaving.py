@@ -12,34 +12,16 @@ from jepascope.book.standing import chapter_key, is_current, text_hash
 from jepascope.book.weaving import weave
 from jepascope.params import load_profile
 from jepascope.store import read_json, write_json
+from tests.book.sources import HEAD, MEAN, PARAMETERS
 
-SOURCE = """---
-kernelspec:
-  display_name: Python 3
-  language: python
-  name: python3
-jepascope:
-  reads: []
----
-
-# One
-
-The mean is {glue:text}`mean:.2f`.
-
-```{code-cell} python
-:tags: [parameters]
-
-profile = "ci"
-seed = 0
-```
-
+SOURCE = f"""{HEAD}{MEAN}{PARAMETERS}
 Then it is made.
 
-```{code-cell} python
+```{{code-cell}} python
 print(seed)
 ```
 
-```{code-cell} python
+```{{code-cell}} python
 seed + 1
 
 seed + 2

@@ -35,6 +35,7 @@ def _render(stage: Path, target: Path) -> None:
     html = fresh / "_build" / "html"
     if run.returncode or not (html / "index.html").exists():
         raise ChapterError(f"the book did not render:\n{run.stdout[-4000:]}\n{run.stderr[-8000:]}")
-    shutil.rmtree(target / "html", ignore_errors=True)
+    if (target / "html").exists():
+        (target / "html").rename(fresh / "old")  # removing it first would leave no book for a while
     html.rename(target / "html")
     shutil.rmtree(fresh)

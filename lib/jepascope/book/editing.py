@@ -1,17 +1,20 @@
 """A chapter as a notebook in JupyterLab: every save of the notebook is written back to its Markdown source.
 
 The notebook is a view: it lies under `_build/edit/`, has a profile's and a seed's parameters injected so that its cells
-run as they would in the book, and carries outputs. The source stays what git holds: prose and code, its header as it
-was, no output.
+run as they would in the book, and carries outputs. The source stays what git holds: prose and code, no output. Its
+header isn't in the notebook, and may be changed elsewhere meanwhile.
 """
 
 from __future__ import annotations
 
+import contextlib
 import importlib.util
 import os
 import secrets
+import shutil
 import subprocess
 import sys
+import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -33,17 +36,28 @@ HEADER_END = "\n---\n"
 def edit(prefix: str, profile: str, seed: int | None) -> None:
     """Open a chapter in JupyterLab and stay until the server is stopped.
 
-    Raises as `open_notebook`, ChapterError when this chapter is being edited already or JupyterLab is missing.
+    Raises as `open_notebook`, ChapterError when the chapter is being edited already, or JupyterLab is missing or fails.
     """
     if importlib.util.find_spec("jupyterlab") is None:
         raise ChapterError("JupyterLab is missing: `pip install -c constraints.txt -e '.[edit]'` installs it")
     source = read_book().find(prefix)
-    with only_one(_state(_notebook_path(source, profile, seed)).parent, f"editing of {source.name}"):
+    with only_one(_state(_notebook_path(source, profile, seed)).parent, f"editing of {source.name}") as lock:
         notebook = open_notebook(source, profile, seed)
         # A token of its own, through the environment: a command line can be read by whoever is on this machine.
         with kernel_environment():
             environment = {**os.environ, "JUPYTER_TOKEN": secrets.token_hex(24)}
-            subprocess.run(lab_command(notebook), cwd=project_root(), env=environment)
+            # It holds the lock with us: should we be killed alone, the chapter is still being edited.
+            lab = subprocess.Popen(lab_command(notebook), cwd=project_root(), env=environment, pass_fds=[lock])
+        if ended(lab):
+            raise ChapterError(f"JupyterLab stopped with status {lab.returncode}; above it says why")
+
+
+def ended(lab: subprocess.Popen) -> int:
+    """Wait for JupyterLab's end and return its exit status; Ctrl-C is a question to it, and it asks back."""
+    while lab.poll() is None:
+        with contextlib.suppress(KeyboardInterrupt):
+            lab.wait()
+    return lab.returncode
 
 
 def lab_command(notebook: Path) -> list[str]:
@@ -76,37 +90,54 @@ def open_notebook(source: ChapterSource, profile: str, seed: int | None) -> Path
     path = _notebook_path(source, profile, seed)
     with atomic(path) as temporary:
         nbformat.write(notebook, temporary)
-    write_json(_state(path), {"source": str(source.path.relative_to(project_root())), "text": fingerprint(source.text)})
+    opened = {"source": str(source.path.relative_to(project_root())), "cells": _hash_of_cells(source.text)}
+    write_json(_state(path), {**opened, "time": time.strftime("%Y%m%d-%H%M%S")})
     return path
 
 
 def write_back(os_path: str, model: Mapping[str, Any], contents_manager: Any = None) -> None:
     """Write a saved notebook's cells back to the source that it was opened from; Jupyter calls this after each save.
 
-    What it raises, Jupyter shows to whoever saved. Raises ChapterError, leaving the source alone, when the source was
-    changed by another hand since it was opened or last saved, or would not read back as the cells that were saved.
+    What it raises, Jupyter shows to whoever saved. Raises ChapterError when the source can't be written: its cells were
+    changed by another hand since they were opened or last saved, or would not read back as those that were saved. Then
+    the source is left alone, and a copy of what was saved is kept, which the next `jepascope edit` leaves alone, too.
     """
     notebook = Path(os_path)
     state = _state(notebook)
     if model["type"] != "notebook" or not state.exists():
         return
     opened = read_json(state)
-    path = project_root() / opened["source"]
+    try:
+        cells = _write_cells(project_root() / opened["source"], notebook, opened["cells"])
+    except Exception as error:
+        kept = notebook.with_name(f"{notebook.stem}.refused-{opened['time']}.ipynb")
+        shutil.copy(notebook, kept)
+        raise ChapterError(
+            f"{opened['source']} was left as it is: {error}. What you saved is also in "
+            f"{kept.relative_to(project_root())}, which stays."
+        ) from error
+    write_json(state, {**opened, "cells": cells})
+
+
+def _write_cells(path: Path, notebook: Path, agreed: str) -> str:
+    """Write a notebook's cells to the source, if that has the `agreed` ones or these already; return their hash."""
     text = path.read_text()
     new = with_cells(text, nbformat.read(notebook, as_version=4))
-    if fingerprint(new) == opened["text"]:  # an autosave, nothing written
-        return
-    if fingerprint(text) != opened["text"]:
-        kept = notebook.with_suffix(".refused.md")
-        kept.write_text(new)
+    cells = _hash_of_cells(new)
+    if cells == agreed:  # an autosave, nothing written
+        return agreed
+    if _hash_of_cells(text) not in (agreed, cells):
         raise ChapterError(
-            f"{opened['source']} was changed elsewhere since it was opened here, and was left as it is. Your version "
-            f"is in {kept.relative_to(project_root())}: take over what you want to keep, close this notebook and run "
-            "`jepascope edit` again."
+            "its cells were changed elsewhere since it was opened here; take over by hand what you want to keep, close "
+            "this notebook and run `jepascope edit` again"
         )
     with atomic(path) as temporary:
         temporary.write_text(new)
-    write_json(state, {**opened, "text": fingerprint(new)})
+    return cells
+
+
+def _hash_of_cells(text: str) -> str:
+    return fingerprint(text.partition(HEADER_END)[2])
 
 
 def with_cells(text: str, notebook: nbformat.NotebookNode) -> str:

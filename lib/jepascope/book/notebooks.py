@@ -5,11 +5,14 @@ from __future__ import annotations
 import ast
 import functools
 import re
+from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
 import jupytext
 import nbformat
+import yaml
+from jupytext.myst import MystMetadataParsingError
 
 from jepascope.params import SECTIONS, project_root
 
@@ -86,25 +89,36 @@ def parse_notebook(text: str) -> nbformat.NotebookNode:
 
 
 def read_chapter(path: Path) -> ChapterSource:
-    """Read what a source declares. Raises ChapterError when a chapter that runs has no parameters cell."""
+    """Read what a source declares.
+
+    Raises ChapterError when its header or a cell can't be read, or a chapter that runs has no parameters cell.
+    """
     return _declared(path, path.read_text())
 
 
 @functools.cache
 def _declared(path: Path, text: str) -> ChapterSource:
-    notebook = parse_notebook(text)
+    try:
+        notebook = parse_notebook(text)
+    except (yaml.YAMLError, MystMetadataParsingError) as error:
+        raise ChapterError(f"{path}: its header, or what stands above a cell, is not valid YAML: {error}") from error
+    reads, methods = _header_lists(path, notebook)
     cells = [cell for cell in notebook.cells if cell.cell_type == "code"]
+    for cell in cells:
+        try:
+            ast.parse(cell.source)
+        except SyntaxError as error:
+            line = (error.text or "").strip()
+            raise ChapterError(f"{path}: a cell is not valid Python: {error.msg}, at {line!r}") from error
     tagged = [cell for cell in cells if "parameters" in cell.metadata.get("tags", [])]
     if len(tagged) != 1:
         raise ChapterError(f"{path}: a chapter has exactly one cell tagged 'parameters', found {len(tagged)}")
-    names = tuple(target.id for node in ast.parse(tagged[0].source).body for target in _targets(node))
+    names = tuple(target.id for node in ast.parse(tagged[0].source).body for target in _targets(path, node))
     unknown = [name for name in names if name not in RESERVED and name not in SECTIONS]
     if "profile" not in names or unknown:
         raise ChapterError(
             f"{path}: its parameters cell must set 'profile', and may set 'seed', 'seeds' and {SECTIONS}; {unknown}"
         )
-    header = notebook.metadata.get("jepascope", {})
-    reads, methods = (tuple(header.get(name, ())) for name in ("reads", "methods"))
     return ChapterSource(path.stem, path, reads, methods, names, "\n\n".join(cell.source for cell in cells), text)
 
 
@@ -114,7 +128,17 @@ def read_book(folder: Path | None = None) -> Book:
     return Book(tuple(sorted(sources, key=lambda path: (not path.name[0].isdigit(), path.stem))))
 
 
-def _targets(node: ast.stmt) -> list[ast.Name]:
+def _header_lists(path: Path, notebook: nbformat.NotebookNode) -> Iterator[tuple[str, ...]]:
+    """What the header lists under `reads` and under `methods`."""
+    header = notebook.metadata.get("jepascope", {})
+    for name in ("reads", "methods"):
+        listed = header.get(name, []) if isinstance(header, dict) else None
+        if not isinstance(listed, list):
+            raise ChapterError(f"{path}: `jepascope:` in its header holds lists, as in `{name}: [01_extraction]`")
+        yield tuple(listed)
+
+
+def _targets(path: Path, node: ast.stmt) -> list[ast.Name]:
     if not isinstance(node, ast.Assign) or not all(isinstance(target, ast.Name) for target in node.targets):
-        raise ChapterError(f"a parameters cell holds only `name = value` lines, found: {ast.unparse(node)}")
+        raise ChapterError(f"{path}: a parameters cell holds only `name = value` lines, found: {ast.unparse(node)}")
     return [target for target in node.targets if isinstance(target, ast.Name)]

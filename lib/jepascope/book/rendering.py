@@ -46,15 +46,17 @@ class Renderer:
         Raises ChapterError with the renderer's warnings: then the pages are those of before, and what was read is read
         again the next time.
         """
-        warm = self._started()
-        self._read = []
-        warm.warnings.seek(0)
-        warm.warnings.truncate()
         try:
+            warm = self._started()
+            self._read = []
             warm.app.build()
-        except SphinxError as error:
+            if not self._read:  # Sphinx then stops early, though a style sheet may be new: with one page, it comes too
+                warm.app.builder.build([warm.app.config.root_doc], method="specific")
+        except Exception as error:
             self.close()
-            raise ChapterError(f"the book did not render: {error}") from error
+            if isinstance(error, SphinxError):
+                raise ChapterError(f"the book did not render: {error}") from error
+            raise
         if said := warm.warnings.getvalue().strip():
             for name in self._read:  # else the next build would hold these pages for done
                 (self.target / "doctrees" / f"{name}.doctree").unlink(missing_ok=True)
@@ -69,7 +71,7 @@ class Renderer:
             self._warm = None
 
     def _started(self) -> _Warm:
-        """The application that is there, or a new one where the book's configuration or contents changed."""
+        """The application that is there, without warnings, or a new one where configuration or contents changed."""
         configuration = [(self.source / name).read_bytes() for name in ("_config.yml", "_toc.yml")]
         if self._warm is None or self._warm.configuration != configuration:
             self.close()
@@ -77,6 +79,9 @@ class Renderer:
             app = stack.enter_context(_sphinx(self.source, self.target, warnings))
             app.connect("env-before-read-docs", self._note)
             self._warm = _Warm(app, configuration, warnings, stack)
+        else:
+            self._warm.warnings.seek(0)
+            self._warm.warnings.truncate()
         return self._warm
 
     def _note(self, app: Sphinx, environment: BuildEnvironment, names: list[str]) -> None:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import re
 import shutil
-import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -18,7 +17,7 @@ import yaml
 
 from jepascope.book import api
 from jepascope.book.certificates import badges, load_certificates
-from jepascope.book.notebooks import ChapterSource, book_folder, read_book
+from jepascope.book.notebooks import ChapterError, ChapterSource, book_folder, read_book
 from jepascope.book.standing import EXECUTED, RESULTS, is_current, run_folder
 from jepascope.book.weaving import is_injected
 from jepascope.params import load_profile, project_root
@@ -36,25 +35,34 @@ def stage(folder: Path, profile: str, seeds: Sequence[int]) -> list[str]:
     StoreError when a chapter has not run or data tiers are mixed.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=folder.parent, prefix=".stage-") as name:
-        outdated = _stage(Path(name), profile, seeds)
-        _mirror(Path(name), folder)
+    made = folder.with_name(f".{folder.name}.made")  # one name, so that what a killed call left goes with the next
+    shutil.rmtree(made, ignore_errors=True)
+    try:
+        outdated = _stage(made, profile, seeds)
+        _mirror(made, folder)
+    finally:
+        shutil.rmtree(made, ignore_errors=True)
     return outdated
 
 
 def _stage(stage: Path, profile: str, seeds: Sequence[int]) -> list[str]:
-    shutil.copytree(book_folder(), stage, ignore=shutil.ignore_patterns("*.ipynb"), dirs_exist_ok=True)
+    shutil.copytree(book_folder(), stage, ignore=shutil.ignore_patterns("*.ipynb", ".*", "*~"))
     chapters = {chapter.name: chapter for chapter in read_book().chapters}
+    profiles = {seed: load_profile(profile, {"seeds": list(seeds)}, seed) for seed in (*seeds, None)}
+    certificates = load_certificates(profile)
     tiers, outdated = set(), []
     for chapter in chapters.values():
         (stage / chapter.path.name).unlink()
+        line = badges(chapter.methods, certificates) if chapter.methods else None
         for seed in seeds if chapter.per_seed else [None]:
-            if not is_current(chapter, load_profile(profile, {"seeds": list(seeds)}, seed), seed):
-                outdated.append(page_name(chapter, seed, seed in (None, seeds[0])))
-            tiers.add(_stage_chapter(stage, profile, chapter, seed, reference=seed in (None, seeds[0])))
+            below = None if seed in (None, seeds[0]) else seed
+            name = page_name(chapter, seed, below is None)
+            if not is_current(chapter, profiles[seed], seed):
+                outdated.append(name)
+            tiers.add(_stage_chapter(stage, name, run_folder(profile, chapter.name, seed), below, line))
     if len(tiers) != 1:
         raise StoreError(f"profile {profile} mixes data tiers {sorted(tiers)}: a book has one")
-    config, toc = (yaml.safe_load((project_root() / name).read_text()) for name in ("_config.yml", "_toc.yml"))
+    config, toc = (_read_yaml(project_root() / name) for name in ("_config.yml", "_toc.yml"))
     _write_yaml(stage / "_config.yml", _config(config, tiers.pop(), profile))
     _write_yaml(stage / "_toc.yml", _toc(toc, chapters, seeds, api.write_pages(stage)))
     return outdated
@@ -74,30 +82,36 @@ def _mirror(made: Path, folder: Path) -> None:
             new.replace(old)
 
 
-def _stage_chapter(stage: Path, profile: str, chapter: ChapterSource, seed: int | None, reference: bool) -> str:
-    folder = run_folder(profile, chapter.name, seed)
+def _stage_chapter(stage: Path, name: str, folder: Path, seed: int | None, line: str | None) -> str:
+    """Stage a run of a chapter as the page `name`, and return its data tier.
+
+    `seed` stands in the title of a page below the reference seed's, `line` (its certificates) under it.
+    """
     if not (folder / EXECUTED).exists() or not (folder / RESULTS).exists():
-        raise StoreError(f"{folder} has no finished run: `jepascope run --profile {profile}` makes it")
-    notebook = nbformat.read(folder / EXECUTED, as_version=4)
+        raise StoreError(f"{folder} has no finished run: `jepascope run --profile {folder.parts[-3]}` makes it")
+    with atomic(stage / f"{name}.ipynb") as temporary:
+        temporary.write_text(_page(folder / EXECUTED, seed, line))
+    result = read_json(folder / RESULTS)
+    if result.get("disclosure"):
+        write_json(stage / DISCLOSURE / f"{name}.json", result["disclosure"])
+    return result["tier"]
+
+
+def _page(executed: Path, seed: int | None, line: str | None) -> str:
+    notebook = nbformat.read(executed, as_version=4)
     notebook.metadata.pop("papermill", None)
     # The parameters are in the provenance table, without paths of this machine.
     notebook.cells = [cell for cell in notebook.cells if not is_injected(cell)]
     for cell in notebook.cells:
         _stage_cell(cell)
-    if chapter.methods:
-        line = badges(chapter.methods, load_certificates(profile))
+    if line is not None:
         notebook.cells.insert(1, nbformat.v4.new_markdown_cell(line, id="certificates"))
-    if not reference:
+    if seed is not None:
         for cell in notebook.cells:
             cell.source = LABEL.sub("", cell.source)
         first = notebook.cells[0]
         first.source = re.sub(r"^# (.*)$", rf"# \1, seed {seed}", first.source, count=1, flags=re.MULTILINE)
-    with atomic(stage / f"{page_name(chapter, seed, reference)}.ipynb") as temporary:
-        nbformat.write(notebook, temporary)
-    result = read_json(folder / RESULTS)
-    if result.get("disclosure"):
-        write_json(stage / DISCLOSURE / f"{page_name(chapter, seed, reference)}.json", result["disclosure"])
-    return result["tier"]
+    return nbformat.writes(notebook) + "\n"
 
 
 def page_name(chapter: ChapterSource, seed: int | None, reference: bool) -> str:
@@ -132,6 +146,13 @@ def _toc(
             if chapter is not None and chapter.per_seed and len(seeds) > 1:
                 entry["sections"] = [{"file": page_name(chapter, seed, False)} for seed in seeds[1:]]
     return toc
+
+
+def _read_yaml(path: Path) -> Any:
+    try:
+        return yaml.safe_load(path.read_text())
+    except yaml.YAMLError as error:
+        raise ChapterError(f"{path} is not valid YAML: {error}") from error
 
 
 def _write_yaml(path: Path, value: Any) -> None:

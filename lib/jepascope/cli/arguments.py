@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Sequence
+import re
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -36,21 +37,35 @@ def pair(item: str) -> tuple[str, Any]:
 
 
 def seeds_of(text: str) -> list[int]:
-    """Read a list of seeds, `0-4` or `0,3`. Raises argparse's own error when it names none."""
-    parts = [part.split("-") for part in text.split(",")]
-    seeds = sorted({seed for part in parts for seed in range(int(part[0]), int(part[-1]) + 1)})
-    if not seeds:
-        raise argparse.ArgumentTypeError(f"{text!r} names no seed")
-    return seeds
+    """Read a list of seeds, `0-4` or `0,3`. Raises argparse's own error when it is none."""
+    seeds: set[int] = set()
+    for part in text.split(","):
+        found = re.fullmatch(r"(\d+)(?:-(\d+))?", part.strip())
+        named = range(int(found[1]), int(found[2] or found[1]) + 1) if found else ()
+        if not named:
+            raise argparse.ArgumentTypeError(f"{part!r} names no seed: write them as 0-4 or 0,3")
+        seeds.update(named)
+    return sorted(seeds)
+
+
+def at_least(least: int) -> Callable[[str], int]:
+    """A reader of whole numbers from `least` on. What it returns raises argparse's own error for any other text."""
+
+    def read(text: str) -> int:
+        if not text.strip().isdecimal() or int(text) < least:
+            raise argparse.ArgumentTypeError(f"{text!r} is not a whole number from {least} on")
+        return int(text)
+
+    return read
 
 
 def extraction_of(profile: Profile) -> Path:
     """The folder of the profile's extraction. Raises RuntimeError when sources or parameters have moved since."""
     from jepascope.book.notebooks import read_book
-    from jepascope.book.standing import is_current, run_folder
+    from jepascope.book.standing import is_computed, run_folder
 
     chapter = read_book().find("01_extraction")
-    if not is_current(chapter, profile, None):
+    if not is_computed(chapter, profile, None):
         raise RuntimeError(
             f"the extraction is not up to date: run `jepascope run 01 --profile {profile.profile}` first"
         )

@@ -6,7 +6,7 @@ import argparse
 import contextlib
 from typing import Any
 
-from jepascope.cli.arguments import seeds_of
+from jepascope.cli.arguments import at_least, seeds_of
 from jepascope.params import ParameterError, load_profile
 
 
@@ -15,19 +15,21 @@ def add(commands: Any) -> None:
     edit = commands.add_parser("edit", help="open a chapter in JupyterLab; each save goes back to book/<chapter>.md")
     edit.add_argument("chapter", help="name or number, e.g. 08")
     edit.add_argument("--profile", default="synthetic", help="whose parameters (default: %(default)s)")
-    edit.add_argument("--seed", type=int, help="for which seed, where the chapter runs per seed")
+    edit.add_argument("--seed", type=at_least(0), help="for which seed, where the chapter runs per seed")
     edit.set_defaults(action=_edit)
 
     watch = commands.add_parser("watch", help="run and render what each save touches, and reload the browser")
     watch.add_argument("--profile", default="synthetic")
     watch.add_argument("--seeds", type=seeds_of, help="whose pages (default: the profile's)")
-    watch.add_argument("--jobs", type=int, default=2, help="chapters at a time (default: %(default)s)")
+    watch.add_argument("--jobs", type=at_least(1), default=2, help="chapters at a time (default: %(default)s)")
     watch.add_argument("--port", type=int, default=8001, help="on this machine only (default: %(default)s)")
     watch.set_defaults(action=_watch)
 
     times = commands.add_parser("times", help="what each chapter took, and what a number of seeds would cost")
     times.add_argument("--profile", default="synthetic")
-    times.add_argument("--seeds", type=int, metavar="N", help="how many seeds (default: as many as the profile's)")
+    times.add_argument(
+        "--seeds", type=at_least(1), metavar="N", help="how many seeds (default: as many as the profile's)"
+    )
     times.set_defaults(action=_times)
 
 
@@ -42,9 +44,8 @@ def _watch(options: argparse.Namespace) -> None:
 
     from jepascope.book.watching import watch
 
-    seeds = options.seeds or load_profile(options.profile).seeds
     with contextlib.suppress(KeyboardInterrupt):
-        watch(options.profile, seeds, options.jobs, options.port, partial(print, flush=True))
+        watch(options.profile, options.seeds, options.jobs, options.port, partial(print, flush=True))
 
 
 def _times(options: argparse.Namespace) -> None:

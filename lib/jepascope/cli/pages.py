@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import sys
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -37,15 +38,11 @@ def _build(options: argparse.Namespace) -> None:
 
 
 def _serve(options: argparse.Namespace) -> None:
-    import functools
-    from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+    from jepascope.book.serving import followed
 
-    folder = _pages()
-    handler = functools.partial(SimpleHTTPRequestHandler, directory=str(folder))
-    with ThreadingHTTPServer(("127.0.0.1", options.port), handler) as server:
-        print(f"http://127.0.0.1:{server.server_port}/ (Ctrl-C stops)")
-        with contextlib.suppress(KeyboardInterrupt):
-            server.serve_forever()
+    with contextlib.suppress(KeyboardInterrupt), followed(_pages(), options.port) as server:
+        print(f"http://127.0.0.1:{server.server_port}/ (Ctrl-C stops)", flush=True)
+        threading.Event().wait()
 
 
 def _pdf(options: argparse.Namespace) -> None:

@@ -6,7 +6,7 @@ import argparse
 import math
 from typing import Any
 
-from jepascope.cli.arguments import changed, extraction_of, seeds_of
+from jepascope.cli.arguments import at_least, changed, extraction_of, seeds_of
 from jepascope.params import ARMS, ParameterError, load_profile, project_root
 
 
@@ -15,11 +15,11 @@ def add(commands: Any) -> None:
     run = commands.add_parser("run", help="run the whole book, or one chapter")
     run.add_argument("chapter", nargs="?", help="name or number of one chapter, e.g. 05; default: all")
     run.add_argument("--profile", default="synthetic", help="params/<profile>.yaml (default: %(default)s)")
-    run.add_argument("--seed", type=int, help="one chapter: the seed to run it for")
+    run.add_argument("--seed", type=at_least(0), help="one chapter: the seed to run it for")
     run.add_argument("--seeds", type=seeds_of, help="e.g. 0-4 or 0,3 (default: the profile's)")
     run.add_argument("--set", action="append", default=[], metavar="SECTION.NAME=VALUE", help="change a parameter")
     run.add_argument("--if-needed", action="store_true", help="leave a chapter that is up to date as it is")
-    run.add_argument("--jobs", type=int, default=2, help="chapters at a time (default: %(default)s)")
+    run.add_argument("--jobs", type=at_least(1), default=2, help="chapters at a time (default: %(default)s)")
     run.add_argument(
         "--on", default="default", help="where: a folder under profiles/, e.g. slurm (default: %(default)s)"
     )
@@ -30,7 +30,7 @@ def add(commands: Any) -> None:
     )
     train.add_argument("--profile", default="synthetic")
     train.add_argument("--arm", choices=ARMS, help="default: the profile's training.arm")
-    train.add_argument("--seed", type=int, default=0)
+    train.add_argument("--seed", type=at_least(0), default=0)
     train.add_argument("--set", action="append", default=[], metavar="SECTION.NAME=VALUE", help="change a parameter")
     train.set_defaults(action=_train)
 
@@ -45,6 +45,8 @@ def _run(options: argparse.Namespace) -> None:
 
     changes = changed(options.set)
     if options.chapter is not None:
+        if options.on != "default":
+            raise ParameterError("--on is for the whole book: one chapter runs here")
         run_chapter(options.chapter, options.profile, options.seed, options.seeds, changes, options.if_needed)
         return
     if changes or options.seed is not None:

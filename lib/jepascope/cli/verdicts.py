@@ -6,7 +6,7 @@ import argparse
 import sys
 from typing import Any
 
-from jepascope.cli.arguments import seeds_of
+from jepascope.cli.arguments import at_least, seeds_of
 from jepascope.params import load_profile
 
 
@@ -18,13 +18,13 @@ def add(commands: Any) -> None:
     )
     certify.add_argument("--profile", default="synthetic")
     certify.add_argument("--seeds", type=seeds_of, help="whose models are asked (default: the profile's)")
-    certify.add_argument("--jobs", type=int, default=2, help="chapters at a time (default: %(default)s)")
+    certify.add_argument("--jobs", type=at_least(1), default=2, help="chapters at a time (default: %(default)s)")
     certify.set_defaults(action=_certify)
 
     audit = commands.add_parser("audit", help="run the leak audit; exit status 1: red, 2: something not verified")
     audit.add_argument("--profile", default="synthetic")
     audit.add_argument("--seeds", type=seeds_of, help="whose models are audited (default: the profile's)")
-    audit.add_argument("--jobs", type=int, default=2, help="chapters at a time (default: %(default)s)")
+    audit.add_argument("--jobs", type=at_least(1), default=2, help="chapters at a time (default: %(default)s)")
     audit.set_defaults(action=_audit)
 
 
