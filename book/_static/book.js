@@ -39,7 +39,7 @@ function makeSortable(table) {
     button.append(...head.childNodes);
     head.append(button);
     button.addEventListener("click", () => {
-      const next = { ascending: "descending", descending: null }[head.ariaSort];
+      const next = { ascending: "descending", descending: null }[head.getAttribute("aria-sort")];
       const wanted = next === undefined ? "ascending" : next;
       heads.forEach((other) => other.removeAttribute("aria-sort"));
       if (wanted) head.setAttribute("aria-sort", wanted);
