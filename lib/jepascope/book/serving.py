@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import logging
 import re
 import socket
 import threading
@@ -123,7 +124,8 @@ async def _serve(folder: Path, listening: socket.socket, end: asyncio.Event) -> 
         ("/livereload.js", LiveReloadJSHandler),
         ("/(.*)", StaticFileHandler, {"path": str(folder), "default_filename": "index.html"}),
     ]
-    # A line in the terminal for each request would hide what was done.
+    # A line in the terminal for each request, or each page that loads again, would hide what was done.
+    logging.getLogger("livereload").setLevel(logging.WARNING)
     application = Application(transforms=[Answer], log_function=lambda _: None)
     application.add_handlers(f"({'|'.join(map(re.escape, HERE))})", handlers)
     server = HTTPServer(application)
