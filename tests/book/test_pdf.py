@@ -95,7 +95,7 @@ def credentialed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     folder = write_tree(tmp_path / "strict", "credentialed")
     article = f"<article>One {table()}{figure(png())}</article>"
     trees.write_page(folder, "credentialed", f"<title>A — B</title>{article}<table>{ROWS.format('all seeds')}</table>")
-    monkeypatch.setattr(command, "_filter", lambda profile: IDS)
+    monkeypatch.setattr(command, "filter_of_profile", lambda profile: IDS)
     monkeypatch.setattr(pdf, "find_chromium", lambda: "chromium")
     monkeypatch.setattr(pdf, "_print", lambda chromium, source, out, pages: out.write_text(source.read_text()))
     return folder

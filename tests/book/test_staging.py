@@ -6,15 +6,12 @@ import pytest
 
 from jepascope.book.notebooks import ChapterError
 from jepascope.book.staging import stage
-from tests.review.runs_by_hand import write_project, write_runs
+from tests.review.runs_by_hand import enter_project
 
 
 @pytest.fixture
 def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    project = write_project(tmp_path / "project")
-    write_runs(project)
-    monkeypatch.chdir(project)
-    return project
+    return enter_project(tmp_path, monkeypatch)
 
 
 def times(folder: Path) -> dict[str, int]:

@@ -17,7 +17,7 @@ from jepascope.analysis.stats import Estimate
 from jepascope.book.claims import NotHere
 from jepascope.cli import main
 from jepascope.params import ParameterError, Profile, project_root
-from jepascope.publish import command, guard, manifest
+from jepascope.publish import command, guard, id_filter, manifest
 from jepascope.publish.alarms import alarm
 from jepascope.publish.check import check
 from jepascope.publish.disclosure import Disclosure, check_floors
@@ -60,7 +60,8 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     folder = tmp_path / "runs" / "tiny" / "all" / "01_extraction" / "encounters"
     write_table(folder / "index.parquet", pd.DataFrame({"subject_id": [SUBJECT]}))
     write_json(folder / "tier.json", {"tier": "credentialed"})
-    monkeypatch.setattr(command, "project_root", lambda: tmp_path)
+    for module in (command, id_filter):
+        monkeypatch.setattr(module, "project_root", lambda: tmp_path)
     return tmp_path
 
 

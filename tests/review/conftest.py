@@ -8,7 +8,7 @@ import pytest
 from werkzeug.test import TestResponse
 
 from jepascope.publish.tiers import BANNERS
-from tests.review.runs_by_hand import write_project, write_runs
+from tests.review.runs_by_hand import enter_project
 
 PART = '<section id="a-part"><h2>A part</h2><p>Some words.</p></section>'
 
@@ -16,10 +16,7 @@ PART = '<section id="a-part"><h2>A part</h2><p>Some words.</p></section>'
 @pytest.fixture
 def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A project with finished runs, which is the working directory."""
-    root = write_project(tmp_path / "project")
-    write_runs(root)
-    monkeypatch.chdir(root)
-    return root
+    return enter_project(tmp_path, monkeypatch)
 
 
 class Reviewer:

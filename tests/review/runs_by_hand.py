@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import nbformat
+import pytest
 from matplotlib.figure import Figure
 
 from jepascope.store import read_json, write_json
@@ -114,6 +115,14 @@ def change(folder: Path, **changes: Any) -> None:
     """Write other things into a run's results.json."""
     result = read_json(folder / "results.json")
     write_json(folder / "results.json", {**copy.deepcopy(result), **changes})
+
+
+def enter_project(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A project with finished runs below `folder`, which becomes the working directory."""
+    project = write_project(folder / "project")
+    write_runs(project)
+    monkeypatch.chdir(project)
+    return project
 
 
 def write_project(project: Path) -> Path:

@@ -12,11 +12,11 @@ from shlex import quote
 from jepascope.params import project_root
 from jepascope.publish.alarms import Alarm
 from jepascope.publish.check import check
-from jepascope.publish.id_filter import IdFilter, filter_of
+from jepascope.publish.id_filter import IdFilter, filter_of, filter_of_profile
 from jepascope.publish.manifest import compare, copy_tree, write_manifest
 from jepascope.publish.staged import check_staged
 from jepascope.publish.tree import Tree, profiles, read_tree
-from jepascope.store import StoreError, read_json
+from jepascope.store import read_json
 
 # Names that many machines share are in many words of a page, and tell nobody.
 COMMON = frozenset(
@@ -88,15 +88,8 @@ def read_rendered(folder: Path) -> Tree:
     tree = read_tree(folder, names=names_here())
     if tree.synthetic:
         return tree
-    known = [ids for profile in sorted(profiles(tree)) if (ids := _filter(profile)) is not None]
+    known = [ids for profile in sorted(profiles(tree)) if (ids := filter_of_profile(profile)) is not None]
     return tree._replace(ids=known[0] if len(known) == 1 else None)
-
-
-def _filter(profile: str) -> IdFilter | None:
-    try:
-        return filter_of(project_root() / "runs" / profile / "all" / "01_extraction" / "encounters")
-    except StoreError:
-        return None
 
 
 def _filters() -> list[IdFilter]:

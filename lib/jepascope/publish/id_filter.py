@@ -17,7 +17,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from jepascope.store import read_table
+from jepascope.params import project_root
+from jepascope.store import StoreError, read_table
 
 # A book holds some 10^5 numbers; one of them in 10^4 books may be refused for nothing.
 FALSE_ALARM = 1e-9
@@ -59,6 +60,14 @@ def filter_of(encounters: Path) -> IdFilter:
     """Build the filter of an extraction's identifiers. Raises StoreError where there is no extraction."""
     index = read_table(encounters / "index.parquet")
     return build_filter(number for name in COLUMNS if name in index for number in index[name].dropna().unique())
+
+
+def filter_of_profile(profile: str) -> IdFilter | None:
+    """Build the filter of the records that a profile has extracted here; None when it has extracted none."""
+    try:
+        return filter_of(project_root() / "runs" / profile / "all" / "01_extraction" / "encounters")
+    except StoreError:
+        return None
 
 
 def _places(salt: bytes, number: int, bits: int) -> np.ndarray:

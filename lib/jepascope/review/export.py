@@ -15,7 +15,7 @@ from jepascope.params import project_root
 from jepascope.publish import cells, identifiers
 from jepascope.publish.alarms import Alarm
 from jepascope.publish.documents import read_document
-from jepascope.publish.id_filter import IdFilter, filter_of
+from jepascope.publish.id_filter import IdFilter, filter_of_profile
 from jepascope.publish.tree import Tree
 from jepascope.review.snapshot import read_snapshot
 from jepascope.review.threads import DELETED, Comment, Thread, archive, database_of, read_threads
@@ -107,7 +107,7 @@ def _write(folder: Path, texts: Mapping[str, str]) -> list[Path]:
 
 def _check(threads: Sequence[Thread], database: Path) -> None:
     """Raise StoreError naming comment, line and rule of all that stands against the threads, never what it is."""
-    alarms = alarms_of(threads, database.parent.name, _ids(database.stem))
+    alarms = alarms_of(threads, database.parent.name, filter_of_profile(database.stem))
     if alarms:
         told = "\n".join(map(str, alarms))
         raise StoreError(f"nothing was written; edit these comments in the browser that wrote them, or delete:\n{told}")
@@ -128,10 +128,3 @@ def alarms_of(threads: Sequence[Thread], tier: str, ids: IdFilter | None) -> lis
     tree = Tree(documents, {}, [], frozenset({tier}), None if tier == "synthetic" else ids, ())
     found = {alarm for rule in RULES for alarm in rule(tree)}
     return sorted(alarm._replace(file=alarm.file.removesuffix(".html")) for alarm in found)
-
-
-def _ids(profile: str) -> IdFilter | None:
-    try:
-        return filter_of(project_root() / "runs" / profile / "all" / "01_extraction" / "encounters")
-    except StoreError:
-        return None
