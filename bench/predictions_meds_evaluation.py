@@ -18,10 +18,10 @@ from environments import NotRunError, install
 from measure import run, tail
 from scipy.special import expit
 
-from jepascope.analysis.calibration import weighted_brier, weighted_ece
-from jepascope.analysis.discrimination import weighted_auprc
-from jepascope.analysis.stats import auroc
-from jepascope.pipeline.meds_predictions import write_predictions
+from jepascope.analysis.inference.stats import auroc
+from jepascope.analysis.outcomes.calibration import weighted_brier, weighted_ece
+from jepascope.analysis.outcomes.discrimination import weighted_auprc
+from jepascope.pipeline.outcomes.meds_predictions import write_predictions
 from jepascope.store import read_json
 
 PACKAGE = "meds-evaluation==0.0.6"

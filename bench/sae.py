@@ -25,7 +25,7 @@ from environments import NotRunError, install
 from training_cost import gemm_rate
 
 from jepascope.analysis import sae
-from jepascope.pipeline.dictionaries import export_to_saelens
+from jepascope.pipeline.dictionary.dictionaries import export_to_saelens
 
 HERE = Path(__file__).parent
 OURS = "jepascope"

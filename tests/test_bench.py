@@ -19,7 +19,7 @@ from jepascope.cohort.extract import extract
 from jepascope.models import encoder
 from jepascope.models.jepa import Batch
 from jepascope.params import project_root
-from jepascope.pipeline.meds_predictions import write_predictions
+from jepascope.pipeline.outcomes.meds_predictions import write_predictions
 from jepascope.training.batches import pack, select
 from jepascope.training.initial import new_model
 from jepascope.training.loop import make_optimiser

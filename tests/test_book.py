@@ -4,6 +4,7 @@ import ast
 import itertools
 import re
 import statistics
+from graphlib import TopologicalSorter
 from pathlib import Path
 
 import pytest
@@ -159,11 +160,21 @@ def test_arrows_between_rooms_run_one_way(room: str) -> None:
     assert reached - {room} <= ROOMS[room]
 
 
+@pytest.mark.parametrize("room", ["analysis", "pipeline"])
+def test_rooms_within_a_room_lean_on_each_other_without_a_circle(room: str) -> None:
+    base = ROOT / "lib" / "jepascope" / room
+    leans: dict[str, set[str]] = {}
+    for file in sorted(base.glob("*/*.py")):
+        found = re.findall(rf"^from jepascope\.{room}\.(\w+)", file.read_text(), re.MULTILINE)
+        leans.setdefault(file.parent.name, set()).update(set(found) - {file.parent.name})
+    assert len(list(TopologicalSorter(leans).static_order())) >= len(leans) >= 12
+
+
 def test_a_chapter_that_looks_at_test_patients_enters_the_test_set_ledger_first() -> None:
     """Whoever spells the name of the test split, in the chapter or in a module it calls, must have opened it."""
     base = ROOT / "lib" / "jepascope"
     looking = {
-        file for file in [*base.glob("pipeline/*.py"), *base.glob("certify/*.py")] if '"test"' in file.read_text()
+        file for file in [*base.glob("pipeline/**/*.py"), *base.glob("certify/*.py")] if '"test"' in file.read_text()
     }
     assert base / "certify" / "concepts.py" in looking
     for chapter in BOOK.chapters:

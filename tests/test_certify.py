@@ -8,8 +8,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from jepascope.analysis.aurocs import Aurocs
-from jepascope.analysis.stats import Inference, NotComputable
+from jepascope.analysis.inference.stats import Inference, NotComputable
+from jepascope.analysis.probes.aurocs import Aurocs
 from jepascope.certify.concepts import family_means, training_gains
 from jepascope.certify.model import certify, oracle_auroc
 from jepascope.certify.planted import TruthError, align, load_truth

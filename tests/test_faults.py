@@ -16,7 +16,7 @@ import pytest
 import torch
 
 from jepascope import params, store
-from jepascope.analysis.stats import NotComputable
+from jepascope.analysis.inference.stats import NotComputable
 from jepascope.book import chapter as chapter_module
 from jepascope.book import standing
 from jepascope.book.chapter import Chapter
@@ -27,8 +27,8 @@ from jepascope.cohort.extract import extract
 from jepascope.cohort.source import SourceError
 from jepascope.objects import Objects, save_objects
 from jepascope.params import load_profile, project_root
-from jepascope.pipeline import probing
-from jepascope.pipeline.error import load_rows
+from jepascope.pipeline.embedding import probing
+from jepascope.pipeline.error.parts import load_rows
 from jepascope.steps import SIDECAR, run_step
 from jepascope.store import StoreError, read_json, read_table, write_json, write_table, write_tensors
 from jepascope.training.checkpoint import Progress, load_checkpoint, save_checkpoint

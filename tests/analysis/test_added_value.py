@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from jepascope.analysis.added_value import added_auroc
-from jepascope.analysis.stats import Inference, NotComputable
+from jepascope.analysis.inference.stats import Inference, NotComputable
+from jepascope.analysis.outcomes.added_value import added_auroc
 
 HOW = Inference(bootstrap=200, min_patients=5)
 

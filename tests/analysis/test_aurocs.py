@@ -5,8 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from jepascope.analysis.aurocs import joint_aurocs
-from jepascope.analysis.stats import (
+from jepascope.analysis.inference.stats import (
     Inference,
     NotComputable,
     auroc,
@@ -16,6 +15,7 @@ from jepascope.analysis.stats import (
     permuted_rows,
     weighted_auroc,
 )
+from jepascope.analysis.probes.aurocs import joint_aurocs
 
 HOW = Inference(bootstrap=300, permutations=150)
 

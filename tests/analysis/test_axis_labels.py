@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from sklearn.linear_model import Lasso
 
-from jepascope.analysis import axis_labels as al
-from jepascope.analysis.stats import Inference
+from jepascope.analysis.bridge import axis_labels as al
+from jepascope.analysis.inference.stats import Inference
 
 HOW = Inference(bootstrap=100, permutations=50)
 

@@ -5,14 +5,14 @@ import pytest
 from scipy.sparse import csr_matrix
 from sklearn.metrics import roc_auc_score
 
-from jepascope.analysis.baselines import (
+from jepascope.analysis.inference.stats import NotComputable
+from jepascope.analysis.outcomes.baselines import (
     boosted_trees,
     last_known_answer,
     logistic_on_counts,
     persistence,
     rate_by_state,
 )
-from jepascope.analysis.stats import NotComputable
 
 
 def drawn(rng: np.random.Generator, N: int = 600) -> tuple[csr_matrix, np.ndarray, np.ndarray, np.ndarray]:

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from scipy.stats import bootstrap
 
-from jepascope.analysis import bca, stats
+from jepascope.analysis.inference import bca, stats
 
 
 def weighted_variance(x):

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy.stats import ncx2, spearmanr
 
-from jepascope.analysis.between_seeds import heterogeneity, rank_correlation
+from jepascope.analysis.inference.between_seeds import heterogeneity, rank_correlation
 
 
 def test_q_and_i2_by_hand() -> None:

@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from jepascope.analysis.blind_spots import blind_spots, concept_directions, mean_differences, random_directions
-from jepascope.analysis.decomposition import Parts, decompose
-from jepascope.analysis.stats import Inference, q_values
+from jepascope.analysis.error.blind_spots import blind_spots, concept_directions, mean_differences, random_directions
+from jepascope.analysis.error.decomposition import Parts, decompose
+from jepascope.analysis.inference.stats import Inference, q_values
 
 HOW = Inference(bootstrap=200, permutations=50, min_patients=5)
 

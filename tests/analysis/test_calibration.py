@@ -8,8 +8,8 @@ from scipy.special import expit, logit
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import brier_score_loss
 
-from jepascope.analysis import calibration
-from jepascope.analysis.stats import Inference, NotComputable
+from jepascope.analysis.inference.stats import Inference, NotComputable
+from jepascope.analysis.outcomes import calibration
 
 HOW = Inference(bootstrap=200, min_patients=2)
 

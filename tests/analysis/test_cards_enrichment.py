@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from scipy import sparse
 
-from jepascope.analysis.enrichment import MIN_CELL, drawn_odds, enrichment, found_in_nothing, odds_ratio
-from jepascope.analysis.stats import Inference
+from jepascope.analysis.features.enrichment import MIN_CELL, drawn_odds, enrichment, found_in_nothing, odds_ratio
+from jepascope.analysis.inference.stats import Inference
 
 
 def sticky(rng, patients=300, rows=5, F=8, V=30):

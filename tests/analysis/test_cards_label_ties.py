@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from sklearn.metrics import roc_auc_score
 
-from jepascope.analysis.label_ties import ties
-from jepascope.analysis.stats import Inference, bootstrap_correlation
+from jepascope.analysis.features.label_ties import ties
+from jepascope.analysis.inference.stats import Inference, bootstrap_correlation
 
 HOW = Inference(bootstrap=300, permutations=200)
 

@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 from scipy import sparse
 
-from jepascope.analysis import naming
-from jepascope.analysis.enrichment import Enrichment, enrichment
-from jepascope.analysis.stats import Inference, NotComputable
+from jepascope.analysis.features import naming
+from jepascope.analysis.features.enrichment import Enrichment, enrichment
+from jepascope.analysis.inference.stats import Inference, NotComputable
 
 HOW = Inference(bootstrap=200, permutations=200)
 

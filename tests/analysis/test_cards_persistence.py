@@ -5,9 +5,9 @@ from itertools import permutations
 import numpy as np
 import pytest
 
-from jepascope.analysis.controls import Chain, sticky_labels
-from jepascope.analysis.persistence import persistence
-from jepascope.analysis.stats import Inference, NotComputable
+from jepascope.analysis.features.persistence import persistence
+from jepascope.analysis.inference.stats import Inference, NotComputable
+from jepascope.analysis.probes.controls import Chain, sticky_labels
 
 HOW = Inference(bootstrap=200, min_patients=2)
 

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from sklearn.metrics import roc_auc_score
 
-from jepascope.analysis.ceiling import CEILING, contrast, shares_of_ceiling, without_effect
-from jepascope.analysis.stats import Inference, NotComputable
+from jepascope.analysis.inference.stats import Inference, NotComputable
+from jepascope.analysis.outcomes.ceiling import CEILING, contrast, shares_of_ceiling, without_effect
 
 HOW = Inference(bootstrap=200, permutations=100)
 CERTAIN, EFFECT = 0.8, 1.2

@@ -5,10 +5,15 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from jepascope.analysis.cluster_stability import best_jaccard, density_validity, patient_effect_only, stability
-from jepascope.analysis.maps import Clusters, cluster, principal_axes
-from jepascope.analysis.stats import NotComputable
-from jepascope.analysis.toy_cohorts import toy_cohort
+from jepascope.analysis.embedding.cluster_stability import (
+    best_jaccard,
+    density_validity,
+    patient_effect_only,
+    stability,
+)
+from jepascope.analysis.embedding.maps import Clusters, cluster, principal_axes
+from jepascope.analysis.inference.stats import NotComputable
+from jepascope.analysis.methods.toy_cohorts import toy_cohort
 
 
 def kinds(n_patients=120, rows=4, seed=0):
@@ -51,7 +56,7 @@ def test_a_resample_holds_whole_patients_once(monkeypatch):
         seen.append((x[:, 0].astype(int), min_patients))
         return Clusters(np.full(len(x), -1), 0, 0)
 
-    monkeypatch.setattr("jepascope.analysis.cluster_stability.cluster", spy)
+    monkeypatch.setattr("jepascope.analysis.embedding.cluster_stability.cluster", spy)
     patients = np.repeat(np.arange(200), 3)
     x = np.arange(600.0)[:, None]
     stability(x, patients, Clusters(np.zeros(600, int), 1, 0), 20, 3, np.random.default_rng(0))

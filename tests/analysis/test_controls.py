@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from jepascope.analysis import controls, stats
+from jepascope.analysis.inference import stats
+from jepascope.analysis.probes import controls
 
 CHAIN = controls.Chain(start=0.2, begin=0.1, stay=0.7)
 

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from scipy.special import expit
 
-from jepascope.analysis import decision
-from jepascope.analysis.stats import Inference, NotComputable, bootstrap_mean
+from jepascope.analysis.inference.stats import Inference, NotComputable, bootstrap_mean
+from jepascope.analysis.outcomes import decision
 
 HOW = Inference(bootstrap=200, min_patients=2, min_carriers=2)
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from sklearn.linear_model import Ridge
 
-from jepascope.analysis.decomposition import (
+from jepascope.analysis.error.decomposition import (
     PENALTIES,
     blind_axes,
     decompose,
@@ -17,7 +17,7 @@ from jepascope.analysis.decomposition import (
     shares,
     systematic_null,
 )
-from jepascope.analysis.stats import Inference, NotComputable
+from jepascope.analysis.inference.stats import Inference, NotComputable
 
 HOW = Inference(bootstrap=200, permutations=50, min_patients=5)
 

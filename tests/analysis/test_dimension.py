@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from scipy.stats import spearmanr
 
-from jepascope.analysis import dimension
-from jepascope.analysis.stats import Inference, NotComputable
+from jepascope.analysis.embedding import dimension
+from jepascope.analysis.inference.stats import Inference, NotComputable
 
 HOW = Inference(bootstrap=200, permutations=100)
 

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from sklearn.metrics import average_precision_score
 
-from jepascope.analysis import discrimination
-from jepascope.analysis.stats import NotComputable
+from jepascope.analysis.inference.stats import NotComputable
+from jepascope.analysis.outcomes import discrimination
 
 
 def tied(seed=0, N=500):

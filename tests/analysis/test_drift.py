@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from jepascope.analysis import drift as d
-from jepascope.analysis.stats import Inference, NotComputable
+from jepascope.analysis.inference.stats import Inference, NotComputable
+from jepascope.analysis.trajectories import drift as d
 
 HOW = Inference(bootstrap=200, permutations=50, min_patients=5, min_carriers=2)
 

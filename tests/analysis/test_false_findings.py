@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from jepascope.analysis import false_findings as ff
-from jepascope.analysis.stats import Inference
-from jepascope.analysis.toy_cohorts import CARRYING, ToyCohort, toy_cohort
+from jepascope.analysis.inference.stats import Inference
+from jepascope.analysis.methods import false_findings as ff
+from jepascope.analysis.methods.toy_cohorts import CARRYING, ToyCohort, toy_cohort
 
 FEW = Inference(bootstrap=100, permutations=99)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from jepascope.analysis import families, stats
+from jepascope.analysis.inference import families, stats
 
 
 def clustered(rng, n_patients=60):

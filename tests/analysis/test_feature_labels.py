@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from jepascope.analysis import feature_labels as fl
-from jepascope.analysis.stats import Inference
+from jepascope.analysis.bridge import feature_labels as fl
+from jepascope.analysis.inference.stats import Inference
 
 HOW = Inference(bootstrap=100, permutations=60, min_patients=5)
 

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from scipy.sparse import csr_matrix
 
-from jepascope.analysis import geometry
-from jepascope.analysis.stats import Inference, NotComputable
+from jepascope.analysis.inference.stats import Inference, NotComputable
+from jepascope.analysis.rollout import geometry
 
 HOW = Inference(bootstrap=300, permutations=200, min_patients=2, min_carriers=2)
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from jepascope.analysis.interaction_basis import (
+from jepascope.analysis.inference.stats import Inference
+from jepascope.analysis.predictor.interaction_basis import (
     edges,
     effects,
     gradient_gram,
@@ -14,8 +15,7 @@ from jepascope.analysis.interaction_basis import (
     random_basis,
     whitening,
 )
-from jepascope.analysis.replacement import explained_more, unexplained
-from jepascope.analysis.stats import Inference
+from jepascope.analysis.predictor.replacement import explained_more, unexplained
 
 HOW = Inference(bootstrap=50, permutations=20, min_patients=5)
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from jepascope.analysis import stats
-from jepascope.analysis.joint import Joint, difference, joint_bootstrap
+from jepascope.analysis.inference import stats
+from jepascope.analysis.inference.joint import Joint, difference, joint_bootstrap
 
 HOW = stats.Inference(bootstrap=300, level=0.9, min_patients=2)
 
@@ -23,8 +23,8 @@ def means(x, y):
 
 @pytest.mark.parametrize("chunk", [stats.CHUNK_CELLS, 700])
 def test_each_interval_is_the_one_that_the_single_bootstrap_gives(monkeypatch, chunk):
-    monkeypatch.setattr("jepascope.analysis.joint.CHUNK_CELLS", chunk)
-    monkeypatch.setattr("jepascope.analysis.stats.CHUNK_CELLS", chunk)
+    monkeypatch.setattr("jepascope.analysis.inference.joint.CHUNK_CELLS", chunk)
+    monkeypatch.setattr("jepascope.analysis.inference.stats.CHUNK_CELLS", chunk)
     patients, x, y = data()
     found = joint_bootstrap(means(x, y), ("x", "y"), patients, HOW, 7)
     for name, values in (("x", x), ("y", y)):

@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from jepascope.analysis.likeness import difference, estimate, paired_cka, without_axes
-from jepascope.analysis.similarity import patient_cka_bootstrap
-from jepascope.analysis.stats import Inference, NotComputable
+from jepascope.analysis.inference.stats import Inference, NotComputable
+from jepascope.analysis.predictor.likeness import difference, estimate, paired_cka, without_axes
+from jepascope.analysis.predictor.similarity import patient_cka_bootstrap
 
 HOW = Inference(bootstrap=100, level=0.9, min_patients=4)
 

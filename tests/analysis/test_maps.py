@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from jepascope.analysis import maps
-from jepascope.analysis.stats import NotComputable
+from jepascope.analysis.embedding import maps
+from jepascope.analysis.inference.stats import NotComputable
 
 
 def two_groups(n_patients=120, rows=5, seed=0):

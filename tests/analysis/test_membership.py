@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from jepascope.analysis import membership
-from jepascope.analysis.prediction import squared_error
-from jepascope.analysis.stats import Inference, NotComputable, auroc
+from jepascope.analysis.error import membership
+from jepascope.analysis.inference.stats import Inference, NotComputable, auroc
+from jepascope.analysis.predictor.prediction import squared_error
 
 HOW = Inference(bootstrap=200, permutations=200, folds=5, min_patients=20)
 

@@ -7,8 +7,9 @@ import pytest
 from scipy.special import expit, logit
 from sklearn.metrics import average_precision_score, roc_auc_score
 
-from jepascope.analysis import metrics, stats
-from jepascope.analysis.joint import difference
+from jepascope.analysis.inference import stats
+from jepascope.analysis.inference.joint import difference
+from jepascope.analysis.outcomes import metrics
 
 HOW = stats.Inference(bootstrap=200, level=0.9, min_patients=10, min_carriers=3)
 

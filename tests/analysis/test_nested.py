@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from jepascope.analysis import nested, stats
+from jepascope.analysis.inference import nested, stats
 
 SETTINGS = (1000.0, 100.0, 10.0, 1.0)
 

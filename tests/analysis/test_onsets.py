@@ -5,8 +5,15 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from jepascope.analysis.onsets import changes, of_patients, onset_auroc, onset_gain, onsets, turbulence_correlation
-from jepascope.analysis.stats import Inference, NotComputable
+from jepascope.analysis.inference.stats import Inference, NotComputable
+from jepascope.analysis.rollout.onsets import (
+    changes,
+    of_patients,
+    onset_auroc,
+    onset_gain,
+    onsets,
+    turbulence_correlation,
+)
 
 HOW = Inference(bootstrap=100, permutations=100)
 

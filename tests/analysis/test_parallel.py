@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from jepascope.analysis import parallel, stats
+from jepascope.analysis.inference import parallel, stats
 
 LEVEL = 0.95
 

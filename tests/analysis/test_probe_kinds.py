@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from jepascope.analysis.probe_kinds import OnlineCode, difference_of_means, difference_saved, online_code, share_saved
-from jepascope.analysis.stats import Inference, NotComputable, auroc
+from jepascope.analysis.inference.stats import Inference, NotComputable, auroc
+from jepascope.analysis.probes.kinds import OnlineCode, difference_of_means, difference_saved, online_code, share_saved
 
 HOW = Inference(bootstrap=200, min_patients=2)
 

@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 from sklearn.linear_model import LogisticRegression
 
-from jepascope.analysis import logistic, probes
-from jepascope.analysis.stats import Inference, NotComputable, auroc
+from jepascope.analysis.inference.stats import Inference, NotComputable, auroc
+from jepascope.analysis.probes import linear as probes
+from jepascope.analysis.probes import logistic
 
 HOW = Inference(bootstrap=200, permutations=100, folds=3)
 

@@ -3,7 +3,7 @@
 import numpy as np
 import pandas as pd
 
-from jepascope.analysis.published import PUBLISHED, TOO_GOOD, WITHIN_30_DAYS, too_good
+from jepascope.analysis.outcomes.published import PUBLISHED, TOO_GOOD, WITHIN_30_DAYS, too_good
 from jepascope.cohort.questions import LABELS, QUESTIONS
 
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from jepascope.analysis.leading_axis import flipped_share, leading_axis, share_along
-from jepascope.analysis.relative_spectrum import along, ratios, relative_axes
-from jepascope.analysis.stats import Inference, NotComputable
+from jepascope.analysis.error.leading_axis import flipped_share, leading_axis, share_along
+from jepascope.analysis.error.relative_spectrum import along, ratios, relative_axes
+from jepascope.analysis.inference.stats import Inference, NotComputable
 
 HOW = Inference(bootstrap=200, permutations=100, min_patients=5)
 

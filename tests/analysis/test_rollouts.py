@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from jepascope.analysis import rollouts
-from jepascope.analysis.stats import Inference, NotComputable
+from jepascope.analysis.inference.stats import Inference, NotComputable
+from jepascope.analysis.rollout import rollouts
 
 HOW = Inference(bootstrap=300, min_patients=2)
 A = 0.8

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from jepascope.analysis import sae
-from jepascope.analysis.stats import Inference
+from jepascope.analysis.inference.stats import Inference
 
 HOW = Inference(bootstrap=100, permutations=60, min_patients=2)
 SMALL = sae.Settings(features=24, active=3, epochs=40, batch_rows=256, learning_rate=1e-2)

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from jepascope.analysis import sae
+from jepascope.analysis.inference.stats import Inference, auroc
 from jepascope.analysis.sae import labels, metrics, suite
-from jepascope.analysis.stats import Inference, auroc
 
 HOW = Inference(bootstrap=100, permutations=60, min_patients=2)
 N = 2000

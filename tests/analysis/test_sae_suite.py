@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 
 from jepascope.analysis import sae
-from jepascope.analysis.probes import fit_probe, probe_scores
+from jepascope.analysis.inference.stats import Inference, NotComputable, auroc
+from jepascope.analysis.probes.linear import fit_probe, probe_scores
 from jepascope.analysis.sae import labels, metrics, structure, suite
 from jepascope.analysis.sae.suite import Concepts
-from jepascope.analysis.stats import Inference, NotComputable, auroc
 
 HOW = Inference(bootstrap=100, permutations=60, min_patients=2)
 N = 1200

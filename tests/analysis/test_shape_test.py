@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from jepascope.analysis import shape_test as s
-from jepascope.analysis.stats import Inference, NotComputable, Null
-from jepascope.analysis.trajectories import Walks, paths, shuffled
+from jepascope.analysis.inference.stats import Inference, NotComputable, Null
+from jepascope.analysis.trajectories import shape_test as s
+from jepascope.analysis.trajectories.paths import Walks, paths, shuffled
 
 HOW = Inference(bootstrap=200, permutations=50, folds=3, min_patients=5, min_carriers=2)
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from jepascope.analysis.error.signed_matching import excess_over, signed_match, spoken, spoken_share
+from jepascope.analysis.inference.stats import Inference
 from jepascope.analysis.sae import Dictionary, Settings, fit
-from jepascope.analysis.signed_matching import excess_over, signed_match, spoken, spoken_share
-from jepascope.analysis.stats import Inference
 
 HOW = Inference(bootstrap=200, min_patients=5)
 

@@ -7,7 +7,8 @@ from itertools import permutations
 import numpy as np
 import pytest
 
-from jepascope.analysis import similarity, stats
+from jepascope.analysis.inference import stats
+from jepascope.analysis.predictor import similarity
 
 HOW = stats.Inference(bootstrap=200, level=0.9, min_patients=4)
 

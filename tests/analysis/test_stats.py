@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from sklearn.metrics import roc_auc_score
 
-from jepascope.analysis import stats
+from jepascope.analysis.inference import stats
 
 
 def clustered(rng, n_patients, low=1, high=8):

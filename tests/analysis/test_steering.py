@@ -3,9 +3,19 @@
 import numpy as np
 import pytest
 
-from jepascope.analysis import steering
-from jepascope.analysis.stats import Inference, NotComputable
-from jepascope.analysis.steering import GRID, Areas, Scored, areas, part_effects, pooled, regimes, row_space, upper_end
+from jepascope.analysis.inference.stats import Inference, NotComputable
+from jepascope.analysis.predictor import steering
+from jepascope.analysis.predictor.steering import (
+    GRID,
+    Areas,
+    Scored,
+    areas,
+    part_effects,
+    pooled,
+    regimes,
+    row_space,
+    upper_end,
+)
 from jepascope.book.claims import Claim
 
 HOW = Inference(bootstrap=200, min_patients=5)

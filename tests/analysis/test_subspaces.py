@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from jepascope.analysis import subspaces
-from jepascope.analysis.stats import Inference
+from jepascope.analysis.inference.stats import Inference
+from jepascope.analysis.predictor import subspaces
 
 HOW = Inference(bootstrap=200, permutations=400, min_patients=5)
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from jepascope.analysis import flow
-from jepascope.analysis import trajectories as t
-from jepascope.analysis.stats import Inference, NotComputable
+from jepascope.analysis.inference.stats import Inference, NotComputable
+from jepascope.analysis.trajectories import flow
+from jepascope.analysis.trajectories import paths as t
 
 HOW = Inference(bootstrap=200, permutations=50, min_patients=5, min_carriers=2)
 

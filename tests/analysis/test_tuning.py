@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from jepascope.analysis.stats import NotComputable
-from jepascope.analysis.tuning import Candidate, log_loss, tune
+from jepascope.analysis.inference.stats import NotComputable
+from jepascope.analysis.outcomes.tuning import Candidate, log_loss, tune
 
 N = 12
 LABELS = np.array([0, 1] * 6, float)

@@ -5,8 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from jepascope.analysis import vocabulary
-from jepascope.analysis.stats import (
+from jepascope.analysis.inference.stats import (
     Inference,
     auroc,
     patient_bootstrap,
@@ -15,6 +14,7 @@ from jepascope.analysis.stats import (
     permuted_rows,
     weighted_auroc,
 )
+from jepascope.analysis.predictor import vocabulary
 
 HOW = Inference(bootstrap=1000, permutations=200, level=0.9, min_patients=5)
 

@@ -22,7 +22,7 @@ from jepascope.audit import (
 from jepascope.audit.findings import GREEN, RED, UNVERIFIED, AuditError, as_findings, gather, judge, unverified
 from jepascope.cohort.questions import LABELS
 from jepascope.models.jepa import Batch, JEPAOutput
-from jepascope.pipeline.outcomes import READMISSION, Predicted
+from jepascope.pipeline.outcomes.fitting import READMISSION, Predicted
 from jepascope.training.initial import new_model
 
 

@@ -5,7 +5,7 @@ import re
 import pandas as pd
 
 from jepascope.book.certificates import badges
-from jepascope.book.method_tables import certificate_table, cost_table
+from jepascope.book.tables.methods import certificate_table, cost_table
 
 FOUND = {
     "sign-flips": {"verdict": "certified", "gate": "alarms ≤ 0.10", "measured": "0.04 in 100 cohorts"},

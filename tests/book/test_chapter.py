@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from jepascope.analysis.stats import Estimate, NotComputable
+from jepascope.analysis.inference.stats import Estimate, NotComputable
 from jepascope.book import chapter as chapter_module
 from jepascope.book import standing
 from jepascope.book.chapter import Chapter, open_chapter

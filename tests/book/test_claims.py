@@ -3,7 +3,7 @@
 import pandas as pd
 import pytest
 
-from jepascope.analysis.stats import Estimate, NotComputable
+from jepascope.analysis.inference.stats import Estimate, NotComputable
 from jepascope.book.claims import Claim, NotHere, differing, heterogeneity, interval, plain
 
 

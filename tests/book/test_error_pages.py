@@ -6,9 +6,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from jepascope.analysis.stats import Estimate
-from jepascope.book import error_tables as tables
+from jepascope.analysis.inference.stats import Estimate
 from jepascope.book.figures import error as figures
+from jepascope.book.tables import error as tables
 
 COUNTS = {"n_rows": 40, "n_patients": 9}
 SHARES = pd.DataFrame(

@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from jepascope.analysis.enrichment import MIN_CELL
+from jepascope.analysis.features.enrichment import MIN_CELL
 from jepascope.book.feature_cards import WIDTH, bar, cards_block, others_table, share
 from jepascope.book.figures import cards as figures
 

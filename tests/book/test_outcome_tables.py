@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
-from jepascope.analysis.published import PUBLISHED, too_good
-from jepascope.book import outcome_tables as tables
+from jepascope.analysis.outcomes.published import PUBLISHED, too_good
 from jepascope.book.claims import NotHere
+from jepascope.book.tables import outcomes as tables
 from jepascope.cohort.questions import OF_NAME
 
 READMISSION, DEATH = "label_30d_per_enc", "label_death_30d_per_enc"

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from jepascope.book.tables import claims_overview, how_it_fared
+from jepascope.book.tables.claims import claims_overview, how_it_fared
 
 
 @pytest.mark.parametrize(

@@ -6,8 +6,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from jepascope.analysis import calibration, decision
-from jepascope.analysis.stats import Inference
+from jepascope.analysis.inference.stats import Inference
+from jepascope.analysis.outcomes import calibration, decision
 from jepascope.book.figures import prediction
 from jepascope.book.figures.style import OBJECT
 

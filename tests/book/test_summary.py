@@ -7,12 +7,12 @@ import re
 import pandas as pd
 import pytest
 
-from jepascope.analysis.stats import Estimate, NotComputable
+from jepascope.analysis.inference.stats import Estimate, NotComputable
 from jepascope.book import summary
 from jepascope.book.claims import Claim, NotHere
 from jepascope.book.figures.summary import beyond_their_bounds
 from jepascope.book.notebooks import read_book
-from jepascope.book.summary_tables import abstract, what_fails
+from jepascope.book.tables.summary import abstract, what_fails
 from tests.conftest import CLAIMS
 
 BOUNDS = {"above": 0.5, "below": 0.5, "within": (0.4, 0.6)}

@@ -6,10 +6,12 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from jepascope.analysis.stats import Estimate, Null
-from jepascope.book import certified, dictionary_tables, z_tables
+from jepascope.analysis.inference.stats import Estimate, Null
+from jepascope.book import certified
 from jepascope.book.figures import dictionary, representation, verdicts
 from jepascope.book.figures.style import NULL, OBJECT
+from jepascope.book.tables import dictionary as dictionary_tables
+from jepascope.book.tables import representation as z_tables
 from jepascope.pipeline.readings import Reading
 
 

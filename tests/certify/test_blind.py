@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from jepascope.analysis.decomposition import blind_axes, decompose_with, fit_reader
-from jepascope.analysis.stats import Inference
+from jepascope.analysis.error.decomposition import blind_axes, decompose_with, fit_reader
+from jepascope.analysis.inference.stats import Inference
 from jepascope.certify.blind import Rows, draw_covariances, find_blind, inject, mean_recovery, overlap, random_basis
 from jepascope.certify.oracle import leading_axes
 

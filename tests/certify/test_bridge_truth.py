@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from jepascope.analysis.stats import Inference, NotComputable
+from jepascope.analysis.inference.stats import Inference, NotComputable
 from jepascope.certify import bridge
 from jepascope.certify.planted import Truth
 

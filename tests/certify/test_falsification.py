@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from jepascope.analysis.stats import Inference, NotComputable
+from jepascope.analysis.inference.stats import Inference, NotComputable
 from jepascope.certify.falsification import changes, displacements, effects
 
 HOW = Inference(bootstrap=300)

@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 from jepascope import params
-from jepascope.analysis.stats import Inference, NotComputable
+from jepascope.analysis.inference.stats import Inference, NotComputable
 from jepascope.certify import oracle
 from jepascope.certify.futures import Futures, cohort_deciles, foretold, next_encounters, simulate
 from jepascope.cohort.encounters import Encounters

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from jepascope.analysis.stats import Inference, NotComputable
+from jepascope.analysis.inference.stats import Inference, NotComputable
 from jepascope.certify.features import correlations
 from jepascope.certify.other_systems import NOBODY, Naming, names_held, nearest_concepts, owners
 

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from jepascope.analysis.stats import Inference
+from jepascope.analysis.inference.stats import Inference
 from jepascope.certify import oracle
 
 HOW = Inference(bootstrap=200, permutations=50)

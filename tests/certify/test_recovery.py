@@ -9,14 +9,14 @@ import pandas as pd
 import pytest
 
 from jepascope import params
+from jepascope.analysis.inference.stats import Inference, NotComputable, bootstrap_correlation
 from jepascope.analysis.sae import Settings, fit
 from jepascope.analysis.sae.baselines import NAMES
-from jepascope.analysis.stats import Inference, NotComputable, bootstrap_correlation
 from jepascope.certify.features import MEASURES, choose, correlations, drawn_correlations, feature_recovery, measures
 from jepascope.certify.planted import Truth
 from jepascope.objects import Objects, save_objects
-from jepascope.pipeline import recovery
-from jepascope.pipeline.dictionaries import load_dictionary, save_dictionary
+from jepascope.pipeline.dictionary import recovery
+from jepascope.pipeline.dictionary.dictionaries import load_dictionary, save_dictionary
 from jepascope.store import write_table
 
 HOW = Inference(bootstrap=200, permutations=100)

@@ -12,9 +12,9 @@ import pytest
 import torch
 
 from jepascope import params
-from jepascope.analysis.stats import Inference, NotComputable
-from jepascope.book import steering_tables
+from jepascope.analysis.inference.stats import Inference, NotComputable
 from jepascope.book.figures import steering as figures
+from jepascope.book.tables import steering as steering_tables
 from jepascope.certify import steering as certified
 from jepascope.certify.futures import Switches
 from jepascope.certify.steering import Turned, agree, carried_over, concepts_to_turn, correlate_concepts, turned
@@ -25,7 +25,9 @@ from jepascope.cohort.synthetic import synthesize
 from jepascope.cohort.synthetic.concepts import COLUMN
 from jepascope.models.jepa import JEPA
 from jepascope.objects import make_objects
-from jepascope.pipeline import planted, steering_certified, switches
+from jepascope.pipeline.oracle import futures as planted
+from jepascope.pipeline.steering import certified as steering_certified
+from jepascope.pipeline.steering import switches
 from jepascope.store import read_tensors, write_json
 from jepascope.training.batches import pack
 from jepascope.training.checkpoint import load_model, save_model

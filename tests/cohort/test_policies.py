@@ -5,14 +5,14 @@ import pandas as pd
 import pytest
 
 from jepascope import params
-from jepascope.analysis.stats import Inference
+from jepascope.analysis.inference.stats import Inference
 from jepascope.cohort.encounters import Encounters, load
 from jepascope.cohort.extract import extract
 from jepascope.cohort.questions import LABELS
 from jepascope.cohort.synthetic import synthesize
-from jepascope.pipeline import policies
-from jepascope.pipeline.policies import OURS, compare_policies
-from jepascope.pipeline.summaries import group_sizes, label_rates, planted_example, subset_sizes
+from jepascope.pipeline.cohort import policies
+from jepascope.pipeline.cohort.policies import OURS, compare_policies
+from jepascope.pipeline.cohort.summaries import group_sizes, label_rates, planted_example, subset_sizes
 
 STATISTICS = params.Statistics(bootstrap=50)
 

@@ -200,7 +200,9 @@ def test_a_jepa_with_it_trains_in_the_loop_as_any_other_and_resumes(arm, languag
 
 
 def test_nothing_of_the_book_reaches_it_unasked():
-    reached = closure("import jepascope.cli\nimport jepascope.pipeline.probing\nimport jepascope.training.loop")
+    reached = closure(
+        "import jepascope.cli\nimport jepascope.pipeline.embedding.probing\nimport jepascope.training.loop"
+    )
     assert {"encoder.py", "loop.py", "running.py"} <= {file.name for file in reached}
     assert "text_encoder.py" not in {file.name for file in reached}
 

@@ -10,12 +10,12 @@ import pytest
 from tests.fixtures_encounters import toy_encounters
 
 from jepascope import params
-from jepascope.analysis.stats import NotComputable
+from jepascope.analysis.inference.stats import NotComputable
 from jepascope.book.figures.seeds import blind_spots_by_seed
-from jepascope.book.seed_tables import agreement_table, shared_table, smallest
+from jepascope.book.tables.seeds import agreement_table, shared_table, smallest
 from jepascope.cohort import encounters as cohort_encounters
 from jepascope.objects import Objects, load_objects, save_objects
-from jepascope.pipeline import blind_spots_of_seeds as blind
+from jepascope.pipeline.seeds import blind_spots as blind
 from jepascope.store import read_table
 
 STATISTICS = params.Statistics(bootstrap=60, permutations=200, min_patients=5)

@@ -8,17 +8,20 @@ import pytest
 from tests.fixtures_encounters import toy_encounters
 
 from jepascope import params
+from jepascope.analysis.inference.stats import Inference, NotComputable
 from jepascope.analysis.sae import Settings, densify, encode, fit
-from jepascope.analysis.stats import Inference, NotComputable
-from jepascope.book import bridge_tables
 from jepascope.book.claims import NotHere
 from jepascope.book.figures import bridge as figures
+from jepascope.book.tables import bridge as bridge_tables
 from jepascope.certify.bridge import LEFT, TOLD
 from jepascope.cohort import encounters as cohort_encounters
 from jepascope.cohort.features import bag_of_codes
 from jepascope.objects import Objects, save_objects
-from jepascope.pipeline import bridge, bridge_certified, bridge_features, bridge_labels
-from jepascope.pipeline.dictionaries import NOISE, load_dictionary, save_dictionary
+from jepascope.pipeline.bridge import certified as bridge_certified
+from jepascope.pipeline.bridge import features as bridge_features
+from jepascope.pipeline.bridge import labels as bridge_labels
+from jepascope.pipeline.bridge import tiers as bridge
+from jepascope.pipeline.dictionary.dictionaries import NOISE, load_dictionary, save_dictionary
 from jepascope.store import write_table, write_tensors
 
 HOW = params.Statistics(bootstrap=40, permutations=20, min_patients=5)

@@ -6,14 +6,14 @@ import pytest
 from tests.fixtures_encounters import toy_encounters
 
 from jepascope import params
-from jepascope.analysis.enrichment import MIN_CELL
-from jepascope.analysis.naming import confirmed_share, fit_difference
+from jepascope.analysis.features.enrichment import MIN_CELL
+from jepascope.analysis.features.naming import confirmed_share, fit_difference
+from jepascope.analysis.inference.stats import Inference, NotComputable
 from jepascope.analysis.sae import Dictionary
-from jepascope.analysis.stats import Inference, NotComputable
 from jepascope.cohort import encounters as cohort_encounters
 from jepascope.objects import Objects, save_objects
-from jepascope.pipeline import cards
-from jepascope.pipeline.dictionaries import save_dictionary
+from jepascope.pipeline.dictionary import cards
+from jepascope.pipeline.dictionary.dictionaries import save_dictionary
 from jepascope.store import write_table
 
 HOW = params.Statistics(bootstrap=100, permutations=100, min_patients=10)

@@ -7,12 +7,12 @@ import pandas as pd
 import pytest
 
 from jepascope import params
-from jepascope.analysis.ceiling import shares_of_ceiling
-from jepascope.analysis.stats import Inference, NotComputable
-from jepascope.book.outcome_tables import ceiling_table
+from jepascope.analysis.inference.stats import Inference, NotComputable
+from jepascope.analysis.outcomes.ceiling import shares_of_ceiling
+from jepascope.book.tables.outcomes import ceiling_table
 from jepascope.certify.planted import CERTAIN, Truth, TruthError
-from jepascope.pipeline import certification
-from jepascope.pipeline.outcomes import READMISSION, Predicted
+from jepascope.pipeline.certification import model as certification
+from jepascope.pipeline.outcomes.fitting import READMISSION, Predicted
 from jepascope.store import write_table
 
 HOW = Inference(bootstrap=200, permutations=100)

@@ -10,9 +10,9 @@ import pytest
 
 from jepascope import params
 from jepascope.analysis import sae
-from jepascope.analysis.stats import Inference, NotComputable
+from jepascope.analysis.inference.stats import Inference, NotComputable
 from jepascope.objects import Objects, load_objects, save_objects
-from jepascope.pipeline import dictionaries
+from jepascope.pipeline.dictionary import dictionaries
 from jepascope.store import StoreError, read_json, read_table, read_tensors, write_table
 
 SMALL = params.Sae(features=20, active=2, epochs=15, batch_rows=128, learning_rate=1e-2, voters=3)

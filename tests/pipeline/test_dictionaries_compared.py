@@ -10,12 +10,13 @@ import pandas as pd
 import pytest
 
 from jepascope import params
+from jepascope.analysis.inference.stats import Inference
 from jepascope.analysis.sae.baselines import NAMES
 from jepascope.analysis.sae.variants import VARIANTS
-from jepascope.analysis.stats import Inference
 from jepascope.cohort import encounters as cohort_encounters
 from jepascope.objects import Objects, save_objects
-from jepascope.pipeline import dictionaries, dictionary_comparison
+from jepascope.pipeline.dictionary import comparison as dictionary_comparison
+from jepascope.pipeline.dictionary import dictionaries
 from jepascope.store import read_table, read_tensors
 
 pytest_plugins = ["tests.fixtures_trained"]

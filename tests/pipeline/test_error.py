@@ -9,12 +9,16 @@ import torch
 from tests.fixtures_encounters import toy_encounters
 
 from jepascope import params
+from jepascope.analysis.inference.stats import Inference, NotComputable
 from jepascope.analysis.sae import Settings, fit
-from jepascope.analysis.stats import Inference, NotComputable
 from jepascope.cohort import encounters as cohort_encounters
 from jepascope.objects import Objects, load_objects, make_objects, save_objects
-from jepascope.pipeline import error, error_concepts, error_features, error_outcomes, error_spectra
-from jepascope.pipeline.dictionaries import save_dictionary
+from jepascope.pipeline.dictionary.dictionaries import save_dictionary
+from jepascope.pipeline.error import concepts as error_concepts
+from jepascope.pipeline.error import features as error_features
+from jepascope.pipeline.error import outcomes as error_outcomes
+from jepascope.pipeline.error import parts as error
+from jepascope.pipeline.error import spectra as error_spectra
 from jepascope.store import read_table, write_table
 
 pytest_plugins = ["tests.fixtures_trained"]

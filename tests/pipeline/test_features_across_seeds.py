@@ -7,10 +7,10 @@ import pandas as pd
 import pytest
 
 from jepascope import params
+from jepascope.analysis.inference.stats import Inference, NotComputable
 from jepascope.analysis.sae import Settings, fit
-from jepascope.analysis.stats import Inference, NotComputable
 from jepascope.objects import Objects
-from jepascope.pipeline.features_across_seeds import Spoken, match, match_features, mean_correlation
+from jepascope.pipeline.seeds.features import Spoken, match, match_features, mean_correlation
 
 HOW = Inference(bootstrap=200, permutations=20)
 D, F = 12, 10

@@ -8,12 +8,13 @@ import pandas as pd
 import pytest
 from tests.conftest import CLAIMS
 
-from jepascope.analysis import false_findings as ff
-from jepascope.analysis.stats import Inference
-from jepascope.analysis.toy_cohorts import toy_cohort
+from jepascope.analysis.inference.stats import Inference
+from jepascope.analysis.methods import false_findings as ff
+from jepascope.analysis.methods.toy_cohorts import toy_cohort
 from jepascope.book import certified
 from jepascope.book.notebooks import read_book
-from jepascope.pipeline import certificates, shape_power
+from jepascope.pipeline.certification import certificates
+from jepascope.pipeline.methods import shape_power
 
 
 def rows(alarms: float, value: float = 0.0, cohorts: int = 100) -> pd.DataFrame:

@@ -12,7 +12,7 @@ from flexible_schema import Optional
 
 from jepascope.cohort.encounters import Encounters
 from jepascope.cohort.meds_out import _labels
-from jepascope.pipeline.meds_predictions import SCHEMA, write_predictions
+from jepascope.pipeline.outcomes.meds_predictions import SCHEMA, write_predictions
 
 
 class PredictionSchema(meds.LabelSchema):

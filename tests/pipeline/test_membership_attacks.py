@@ -9,12 +9,12 @@ import pytest
 from tests.fixtures_encounters import toy_encounters
 
 from jepascope import params
-from jepascope.analysis.stats import Inference, NotComputable
+from jepascope.analysis.inference.stats import Inference, NotComputable
 from jepascope.book.figures.membership import attacks as draw
-from jepascope.book.membership_tables import attack_table
+from jepascope.book.tables.membership import attack_table
 from jepascope.objects import Objects, save_objects
-from jepascope.pipeline import membership
-from jepascope.pipeline.error import load_rows
+from jepascope.pipeline.error import membership
+from jepascope.pipeline.error.parts import load_rows
 from jepascope.pipeline.readings import load_reading, load_table
 
 STATISTICS = params.Statistics(bootstrap=100, permutations=100, min_patients=10, min_carriers=5)

@@ -8,10 +8,12 @@ import pytest
 from tests.fixtures_encounters import toy_encounters
 
 from jepascope import params
-from jepascope.analysis import false_findings
-from jepascope.analysis.toy_cohorts import toy_cohort
+from jepascope.analysis.methods import false_findings
+from jepascope.analysis.methods.toy_cohorts import toy_cohort
 from jepascope.cohort import encounters as cohort_encounters
-from jepascope.pipeline import certificates, methods, shape_power
+from jepascope.pipeline.certification import certificates
+from jepascope.pipeline.methods import known_cohorts as methods
+from jepascope.pipeline.methods import shape_power
 from jepascope.store import read_json, write_json
 
 

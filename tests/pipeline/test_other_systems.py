@@ -8,15 +8,14 @@ import pytest
 from scipy import sparse
 
 from jepascope import params
-from jepascope.analysis.rollouts import Matched
+from jepascope.analysis.inference.stats import Inference
+from jepascope.analysis.rollout.rollouts import Matched
 from jepascope.analysis.sae.baselines import principal_atoms
-from jepascope.analysis.stats import Inference
-from jepascope.book.other_tables import frame_table
+from jepascope.book.tables.other_systems import frame_table
 from jepascope.objects import make_objects
-from jepascope.pipeline import other_systems
-from jepascope.pipeline.displacement import drift_of, drift_of_changing
-from jepascope.pipeline.methods_in_noise import four, timed
-from jepascope.pipeline.predictor_bases import (
+from jepascope.pipeline.methods import other_systems
+from jepascope.pipeline.methods.in_noise import four, timed
+from jepascope.pipeline.predictor.bases import (
     bases_of,
     describe_axes,
     load_axes,
@@ -25,7 +24,8 @@ from jepascope.pipeline.predictor_bases import (
     open_predictor,
 )
 from jepascope.pipeline.readings import load_reading, load_table
-from jepascope.pipeline.rollouts import Rollouts
+from jepascope.pipeline.rollout.displacement import drift_of, drift_of_changing
+from jepascope.pipeline.rollout.rollouts import Rollouts
 from jepascope.store import write_json, write_table
 
 pytest_plugins = ["tests.fixtures_trained"]

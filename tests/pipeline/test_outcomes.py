@@ -13,8 +13,8 @@ from jepascope import params
 from jepascope.cohort import encounters as cohort_encounters
 from jepascope.cohort.questions import LABELS
 from jepascope.objects import embed, save_objects
-from jepascope.pipeline import outcomes
-from jepascope.pipeline.outcomes import (
+from jepascope.pipeline.outcomes import fitting as outcomes
+from jepascope.pipeline.outcomes.fitting import (
     FIT_COLUMNS,
     FITS,
     PREDICTIONS,

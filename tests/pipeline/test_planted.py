@@ -10,16 +10,17 @@ import pytest
 from tests.fixtures_encounters import TINY_MODEL
 
 from jepascope import params
-from jepascope.analysis.stats import NotComputable
-from jepascope.book import oracle_tables
+from jepascope.analysis.inference.stats import NotComputable
 from jepascope.book.figures import oracle as figures
+from jepascope.book.tables import oracle as oracle_tables
 from jepascope.certify.planted import load_truth
 from jepascope.cohort import encounters as cohort_encounters
 from jepascope.cohort.extract import extract
 from jepascope.cohort.synthetic import synthesize
 from jepascope.objects import load_objects, make_objects, save_objects
-from jepascope.pipeline import blindness, planted
-from jepascope.pipeline.certification import planted_records
+from jepascope.pipeline.certification.model import planted_records
+from jepascope.pipeline.oracle import blindness
+from jepascope.pipeline.oracle import futures as planted
 from jepascope.store import read_table, read_tensors, write_json, write_table
 from jepascope.training.checkpoint import load_model
 from jepascope.training.loop import train

@@ -9,15 +9,17 @@ import pandas as pd
 import pytest
 
 from jepascope import params
+from jepascope.analysis.inference.stats import NotComputable
 from jepascope.analysis.sae import Settings, fit
-from jepascope.analysis.stats import NotComputable
-from jepascope.book import predictor_tables as tables
 from jepascope.book.figures import predictor as figures
+from jepascope.book.tables import predictor as tables
 from jepascope.cohort.encounters import Encounters
 from jepascope.objects import Objects, embed, load_objects, save_objects
-from jepascope.pipeline import dictionaries, predictor, temporal_features, words
+from jepascope.pipeline.dictionary import dictionaries
+from jepascope.pipeline.predictor import comparison as predictor
+from jepascope.pipeline.predictor import temporal_features, words
 from jepascope.pipeline.readings import load_reading, load_table
-from jepascope.pipeline.similarity_of_seeds import compare_seeds
+from jepascope.pipeline.seeds.similarity import compare_seeds
 from jepascope.store import write_table
 from jepascope.training.checkpoint import load_model
 

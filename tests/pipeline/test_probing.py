@@ -8,7 +8,8 @@ import pytest
 
 from jepascope import params
 from jepascope.objects import Objects, save_objects
-from jepascope.pipeline import mapping, probing, shape_of_z
+from jepascope.pipeline.embedding import mapping, probing
+from jepascope.pipeline.embedding import shape as shape_of_z
 from jepascope.pipeline.readings import load_reading
 from jepascope.store import read_table, read_tensors, write_json, write_tensors
 

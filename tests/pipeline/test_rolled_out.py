@@ -10,15 +10,23 @@ import pandas as pd
 import pytest
 
 from jepascope import params
-from jepascope.analysis.rollouts import of_another_patient
-from jepascope.analysis.stats import Inference, NotComputable
+from jepascope.analysis.inference.stats import Inference, NotComputable
+from jepascope.analysis.rollout.rollouts import of_another_patient
 from jepascope.book.figures import rollouts as figures
 from jepascope.cohort import encounters as cohort_encounters
 from jepascope.cohort.encounters import Encounters
 from jepascope.cohort.features import bag_of_codes
 from jepascope.objects import embed
-from jepascope.pipeline import geometry
-from jepascope.pipeline.rollouts import WORSE, Codes, Rollouts, lay_out_codes, load_codes, load_rollouts, roll_out
+from jepascope.pipeline.rollout import geometry
+from jepascope.pipeline.rollout.rollouts import (
+    WORSE,
+    Codes,
+    Rollouts,
+    lay_out_codes,
+    load_codes,
+    load_rollouts,
+    roll_out,
+)
 from jepascope.store import write_json
 from jepascope.training.checkpoint import load_model
 

@@ -9,10 +9,10 @@ import pytest
 from sklearn.metrics import average_precision_score, roc_auc_score
 from tests.pipeline.test_outcomes import CRISIS, DEATH, ESCALATION, READMISSION, STATISTICS, fit_everything, planted
 
-from jepascope.analysis.stats import NotComputable, auroc_difference, patient_bootstrap
+from jepascope.analysis.inference.stats import NotComputable, auroc_difference, patient_bootstrap
 from jepascope.cohort import encounters as cohort_encounters
-from jepascope.pipeline import examination, scoring
-from jepascope.pipeline.outcomes import PREDICTIONS, load_predicted
+from jepascope.pipeline.outcomes import examination, scoring
+from jepascope.pipeline.outcomes.fitting import PREDICTIONS, load_predicted
 from jepascope.store import read_table, write_table
 
 FEW = STATISTICS.model_copy(update={"bootstrap": 200, "permutations": 100})

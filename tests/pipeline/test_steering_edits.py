@@ -12,18 +12,19 @@ from tests.fixtures_encounters import toy_encounters
 from tests.models.batches_by_hand import random_batch
 
 from jepascope import params
+from jepascope.analysis.inference.stats import Inference, NotComputable
+from jepascope.analysis.predictor.steering import GRID, Scored, areas
 from jepascope.analysis.sae import Dictionary
-from jepascope.analysis.stats import Inference, NotComputable
-from jepascope.analysis.steering import GRID, Scored, areas
-from jepascope.book import steering_tables
 from jepascope.book.figures import steering as figures
+from jepascope.book.tables import steering as steering_tables
 from jepascope.cohort import encounters as cohort_encounters
 from jepascope.cohort.encounters import Encounters
 from jepascope.models.jepa import JEPA
 from jepascope.objects import load_objects, make_objects, save_objects
-from jepascope.pipeline import steering, steering_directions
-from jepascope.pipeline.edits import Held
-from jepascope.pipeline.steering_directions import choose_subject, make_directions, random_labels, whole_patients
+from jepascope.pipeline.steering import directions as steering_directions
+from jepascope.pipeline.steering import effects as steering
+from jepascope.pipeline.steering.directions import choose_subject, make_directions, random_labels, whole_patients
+from jepascope.pipeline.steering.edits import Held
 from jepascope.training.checkpoint import save_model
 
 HOW = params.Statistics(bootstrap=50, permutations=20, folds=3, min_patients=5, min_carriers=3)

@@ -10,13 +10,14 @@ import pytest
 from tests.fixtures_encounters import toy_encounters
 
 from jepascope import params
-from jepascope.analysis.stats import Inference, NotComputable
-from jepascope.book import trajectory_tables as tables
+from jepascope.analysis.inference.stats import Inference, NotComputable
 from jepascope.book.figures import trajectories as figures
+from jepascope.book.tables import trajectories as tables
 from jepascope.cohort import encounters as cohort_encounters
 from jepascope.objects import Objects, save_objects
-from jepascope.pipeline import shape_power, trajectories
+from jepascope.pipeline.methods import shape_power
 from jepascope.pipeline.readings import load_reading
+from jepascope.pipeline.trajectories import paths as trajectories
 from jepascope.store import write_table
 
 FEW = params.Statistics(bootstrap=100, permutations=20, folds=3, min_patients=5, min_carriers=2)
@@ -145,7 +146,7 @@ def test_the_flow_as_it_was_differs_from_the_shuffled_one_where_there_is_a_cours
 
 
 def test_steps_of_the_flow_are_between_neighbours_of_one_patient() -> None:
-    from jepascope.analysis.trajectories import paths, whole_paths
+    from jepascope.analysis.trajectories.paths import paths, whole_paths
 
     found = paths(np.arange(5.0)[:, None], np.array([1, 1, 1, 2, 2]))
     assert trajectories._visited(whole_paths(found, 2)).tolist() == [[0, 1, 3], [1, 2, 4]]

@@ -10,7 +10,7 @@ import pytest
 from matplotlib.figure import Figure
 
 from jepascope import params
-from jepascope.analysis.stats import Estimate, NotComputable
+from jepascope.analysis.inference.stats import Estimate, NotComputable
 from jepascope.book import chapter as chapter_module
 from jepascope.book import standing
 from jepascope.book.chapter import Chapter

@@ -13,7 +13,7 @@ import pandas as pd
 import pytest
 from IPython.core.interactiveshell import InteractiveShell
 
-from jepascope.analysis.stats import Estimate
+from jepascope.analysis.inference.stats import Estimate
 from jepascope.book.claims import NotHere
 from jepascope.cli import main
 from jepascope.params import ParameterError, Profile, project_root

@@ -11,7 +11,7 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from jepascope.analysis.stats import Estimate
+from jepascope.analysis.inference.stats import Estimate
 from jepascope.book.claims import Claim
 from jepascope.publish import command, tree
 from jepascope.publish.check import check

@@ -10,11 +10,18 @@ import numpy as np
 import pandas as pd
 import yaml
 
-from jepascope.analysis.published import TOO_GOOD
-from jepascope.analysis.stats import Inference, NotComputable, auroc_difference, draw_patients, interval, weighted_auroc
+from jepascope.analysis.inference.stats import (
+    Inference,
+    NotComputable,
+    auroc_difference,
+    draw_patients,
+    interval,
+    weighted_auroc,
+)
+from jepascope.analysis.outcomes.published import TOO_GOOD
 from jepascope.audit.findings import RED, AuditError, Finding, judge, unverified
 from jepascope.params import params_folder
-from jepascope.pipeline.outcomes import Predicted
+from jepascope.pipeline.outcomes.fitting import Predicted
 
 REFERENCE = "xgboost coded"  # knows what a representation of the encounter knows
 ERRORS = 3.0  # standard errors above the reference that a model may be

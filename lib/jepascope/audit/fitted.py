@@ -10,11 +10,11 @@ from pathlib import Path
 import numpy as np
 
 from jepascope import params
-from jepascope.analysis.baselines import logistic_on_counts
-from jepascope.analysis.maps import principal_axes
-from jepascope.analysis.probe_kinds import difference_of_means
-from jepascope.analysis.probes import standardised_rows
-from jepascope.analysis.stats import NotComputable
+from jepascope.analysis.embedding.maps import principal_axes
+from jepascope.analysis.inference.stats import NotComputable
+from jepascope.analysis.outcomes.baselines import logistic_on_counts
+from jepascope.analysis.probes.kinds import difference_of_means
+from jepascope.analysis.probes.linear import standardised_rows
 from jepascope.audit.findings import Finding, judge
 from jepascope.audit.perturbation import keep_rows
 from jepascope.cohort import encounters as cohort_encounters
@@ -22,9 +22,9 @@ from jepascope.cohort.encounters import Encounters
 from jepascope.cohort.features import history_counts, structure
 from jepascope.cohort.questions import LABELS
 from jepascope.objects import Objects, save_objects
-from jepascope.pipeline.dictionaries import fit_dictionaries, load_dictionary
-from jepascope.pipeline.outcomes import READMISSION
-from jepascope.pipeline.probing import lay_out_codes
+from jepascope.pipeline.dictionary.dictionaries import fit_dictionaries, load_dictionary
+from jepascope.pipeline.embedding.probing import lay_out_codes
+from jepascope.pipeline.outcomes.fitting import READMISSION
 from jepascope.store import read_tensors
 
 SMALL = params.Sae(

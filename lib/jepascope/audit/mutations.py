@@ -24,7 +24,7 @@ from jepascope.models.context import Context
 from jepascope.models.encoder import Block
 from jepascope.models.jepa import JEPA
 from jepascope.objects import Objects
-from jepascope.pipeline.outcomes import READMISSION
+from jepascope.pipeline.outcomes.fitting import READMISSION
 
 
 def with_total_length(cohort: Encounters) -> Inputs:

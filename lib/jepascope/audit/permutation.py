@@ -7,11 +7,11 @@ import hashlib
 import numpy as np
 from scipy.stats import norm, rankdata, t
 
-from jepascope.analysis.stats import NotComputable, interval, patient_bootstrap, weighted_auroc
+from jepascope.analysis.inference.stats import NotComputable, interval, patient_bootstrap, weighted_auroc
 from jepascope.audit.findings import ALARM_ERRORS, ALARM_LEVEL, Finding, judge, unverified
 from jepascope.audit.perturbation import Inputs, ReadInputs
 from jepascope.cohort.encounters import Encounters
-from jepascope.pipeline.outcomes import READMISSION
+from jepascope.pipeline.outcomes.fitting import READMISSION
 
 DRAWS = 40
 RIDGE = 30.0

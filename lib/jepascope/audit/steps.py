@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from jepascope import params
-from jepascope.analysis.stats import Inference, NotComputable
+from jepascope.analysis.inference.stats import Inference, NotComputable
 from jepascope.audit import canary, features, fitted, permutation, perturbation, records, reports, splits, windows
 from jepascope.audit.findings import GREEN, RED, UNVERIFIED, Finding, as_findings, gather
 from jepascope.audit.stories import FILTERED, PATIENT, inflation, tell
@@ -19,7 +19,7 @@ from jepascope.cohort import encounters as cohort_encounters
 from jepascope.cohort.encounters import Encounters
 from jepascope.cohort.splits import uniform
 from jepascope.objects import load_objects
-from jepascope.pipeline.outcomes import READMISSION, load_predicted
+from jepascope.pipeline.outcomes.fitting import READMISSION, load_predicted
 from jepascope.pipeline.readings import Reading, save_readings
 from jepascope.store import read_table, write_json, write_table
 from jepascope.training.checkpoint import load_model

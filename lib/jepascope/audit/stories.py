@@ -10,8 +10,7 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 
-from jepascope.analysis.baselines import boosted_trees
-from jepascope.analysis.stats import (
+from jepascope.analysis.inference.stats import (
     Drawn,
     Estimate,
     Inference,
@@ -24,6 +23,7 @@ from jepascope.analysis.stats import (
     require_carriers,
     weighted_auroc,
 )
+from jepascope.analysis.outcomes.baselines import boosted_trees
 
 TREES, DEPTH = 100, 3
 HONEST = "honest: a label per encounter"

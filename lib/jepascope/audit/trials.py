@@ -16,8 +16,8 @@ import pandas as pd
 from scipy.sparse import csr_matrix
 
 from jepascope import params
-from jepascope.analysis.baselines import boosted_trees
-from jepascope.analysis.stats import Inference
+from jepascope.analysis.inference.stats import Inference
+from jepascope.analysis.outcomes.baselines import boosted_trees
 from jepascope.audit import (
     canary,
     features,
@@ -36,7 +36,7 @@ from jepascope.cohort.encounters import Encounters
 from jepascope.cohort.features import structure
 from jepascope.models.jepa import JEPA
 from jepascope.objects import Objects, embed
-from jepascope.pipeline.outcomes import READMISSION, Predicted
+from jepascope.pipeline.outcomes.fitting import READMISSION, Predicted
 from jepascope.training.initial import new_model
 
 T = TypeVar("T")

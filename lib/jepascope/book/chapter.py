@@ -24,7 +24,7 @@ from IPython.display import HTML, Markdown, display
 from matplotlib.figure import Figure
 from myst_nb import glue
 
-from jepascope.analysis.stats import NotComputable
+from jepascope.analysis.inference.stats import NotComputable
 from jepascope.book import pages
 from jepascope.book.claims import Claim, NotHere, interval, plain
 from jepascope.book.notebooks import ChapterError, ChapterSource, read_book

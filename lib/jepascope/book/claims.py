@@ -15,8 +15,8 @@ import numpy as np
 import pandas as pd
 from scipy.stats import norm
 
-from jepascope.analysis.between_seeds import heterogeneity as between
-from jepascope.analysis.stats import Estimate, NotComputable, Null, q_values
+from jepascope.analysis.inference.between_seeds import heterogeneity as between
+from jepascope.analysis.inference.stats import Estimate, NotComputable, Null, q_values
 from jepascope.store import read_json
 
 # An interval narrower than this shows its third decimal.

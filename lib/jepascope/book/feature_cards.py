@@ -11,7 +11,7 @@ import math
 
 import pandas as pd
 
-from jepascope.analysis.enrichment import MIN_CELL
+from jepascope.analysis.features.enrichment import MIN_CELL
 from jepascope.cohort.questions import OF_NAME
 from jepascope.publish.counts import rounded
 
@@ -69,7 +69,8 @@ SCRIPT = """<script>
 def cards_block(features: pd.DataFrame, evidence: pd.DataFrame, labels: pd.DataFrame, level: float) -> str:
     """All cards in order, with a box to filter them by any word; without scripts the box is of no use and all show.
 
-    Args: the tables of `pipeline.cards.load_cards`; level of q and of adjusted p that count as found, 1 − `level`.
+    Args: the tables of `pipeline.dictionary.cards.load_cards`; level of q and of adjusted p that count as found,
+    1 − `level`.
     """
     shown = "".join(
         _card(row, evidence[evidence["feature"] == row["feature"]], labels[labels["feature"] == row["feature"]], level)

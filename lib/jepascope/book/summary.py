@@ -14,9 +14,9 @@ from typing import NamedTuple
 
 import pandas as pd
 
-from jepascope.analysis.stats import NotComputable
+from jepascope.analysis.inference.stats import NotComputable
 from jepascope.book.claims import NotHere
-from jepascope.book.tables import FARED, how_it_fared
+from jepascope.book.tables.claims import FARED, how_it_fared
 
 # Which question a chapter answers, by its number: the one place. A chapter that is not here falls under the last.
 QUESTIONS = {

@@ -7,8 +7,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from jepascope.analysis.decomposition import decompose_with, fit_reader
-from jepascope.analysis.stats import Estimate, Inference, bootstrap_counts, interval, patient_sums
+from jepascope.analysis.error.decomposition import decompose_with, fit_reader
+from jepascope.analysis.inference.stats import Estimate, Inference, bootstrap_counts, interval, patient_sums
 from jepascope.certify.oracle import leading_axes
 
 

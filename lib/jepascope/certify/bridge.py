@@ -7,9 +7,8 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 
-from jepascope.analysis.aurocs import Aurocs, enough_carriers, joint_aurocs
-from jepascope.analysis.blind_spots import concept_directions
-from jepascope.analysis.stats import (
+from jepascope.analysis.error.blind_spots import concept_directions
+from jepascope.analysis.inference.stats import (
     Estimate,
     Inference,
     NotComputable,
@@ -19,6 +18,7 @@ from jepascope.analysis.stats import (
     null_of,
     permuted_rows,
 )
+from jepascope.analysis.probes.aurocs import Aurocs, enough_carriers, joint_aurocs
 from jepascope.certify.planted import Truth
 
 # The two parts of z, and the twin's second.

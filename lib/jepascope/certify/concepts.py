@@ -7,9 +7,9 @@ from typing import Any, NamedTuple
 import numpy as np
 import pandas as pd
 
-from jepascope.analysis.aurocs import Aurocs
-from jepascope.analysis.probes import probe_table
-from jepascope.analysis.stats import NULL_COLUMNS, Estimate, Inference, NotComputable
+from jepascope.analysis.inference.stats import NULL_COLUMNS, Estimate, Inference, NotComputable
+from jepascope.analysis.probes.aurocs import Aurocs
+from jepascope.analysis.probes.linear import probe_table
 from jepascope.certify.planted import Truth
 from jepascope.objects import Objects
 

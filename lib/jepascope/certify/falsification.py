@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from jepascope.analysis.stats import Estimate, Inference, bootstrap_counts, interval, patient_sums
+from jepascope.analysis.inference.stats import Estimate, Inference, bootstrap_counts, interval, patient_sums
 
 
 class Changes(NamedTuple):

@@ -8,8 +8,8 @@ import numpy as np
 import pandas as pd
 from scipy.optimize import linear_sum_assignment
 
-from jepascope.analysis.families import moved_correlations
-from jepascope.analysis.stats import (
+from jepascope.analysis.inference.families import moved_correlations
+from jepascope.analysis.inference.stats import (
     NULL_COLUMNS,
     Estimate,
     Inference,

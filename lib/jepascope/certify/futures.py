@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 
 from jepascope import params
-from jepascope.analysis.stats import NotComputable
+from jepascope.analysis.inference.stats import NotComputable
 from jepascope.certify.planted import KEY, TruthError
 from jepascope.cohort import engine
 from jepascope.cohort.encounters import Encounters

@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from jepascope.analysis.stats import (
+from jepascope.analysis.inference.stats import (
     Estimate,
     Inference,
     patient_bootstrap,

@@ -16,8 +16,8 @@ import numpy as np
 import pandas as pd
 from scipy.sparse import csr_matrix
 
-from jepascope.analysis.bca import bca_of_sums
-from jepascope.analysis.stats import (
+from jepascope.analysis.inference.bca import bca_of_sums
+from jepascope.analysis.inference.stats import (
     Estimate,
     Inference,
     NotComputable,

@@ -1,7 +1,7 @@
 """Names of features held against the planted truth: does a feature go with what the name it was given stands for?
 
-A feature is named as on real records, by the code that it goes with (`analysis.naming`); only here it is known which
-planted concept a code belongs to, and which concept the feature goes with.
+A feature is named as on real records, by the code that it goes with (`analysis.features.naming`); only here it is
+known which planted concept a code belongs to, and which concept the feature goes with.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from typing import NamedTuple
 import numpy as np
 from scipy import sparse
 
-from jepascope.analysis.stats import (
+from jepascope.analysis.inference.stats import (
     Estimate,
     Inference,
     NotComputable,

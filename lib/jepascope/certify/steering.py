@@ -13,7 +13,7 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 
-from jepascope.analysis.stats import (
+from jepascope.analysis.inference.stats import (
     Estimate,
     Inference,
     NotComputable,

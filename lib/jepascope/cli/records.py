@@ -55,7 +55,7 @@ def _fetch_demo(options: argparse.Namespace) -> None:
 
 
 def _to_meds(options: argparse.Namespace) -> None:
-    from jepascope.pipeline.meds import export_meds
+    from jepascope.pipeline.cohort.meds import export_meds
 
     profile = load_profile(options.profile)
     export_meds(extraction_of(profile), profile, options.out)

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 import pandas as pd
 
-from jepascope.analysis.stats import Estimate, NotComputable, Null
+from jepascope.analysis.inference.stats import Estimate, NotComputable, Null
 from jepascope.store import read_json, read_table, write_json
 
 FILE = "readings.json"

@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from jepascope.analysis.stats import Inference, permuted_rows
+from jepascope.analysis.inference.stats import Inference, permuted_rows
 
 
 class BestFeatures(NamedTuple):

@@ -6,16 +6,16 @@ from typing import NamedTuple
 
 import numpy as np
 
-from jepascope.analysis.probes import Probe
-from jepascope.analysis.sae.dictionary import Dictionary, decode, densify
-from jepascope.analysis.sae.encoding import encode
-from jepascope.analysis.sae.matching import unit_rows
-from jepascope.analysis.stats import (
+from jepascope.analysis.inference.stats import (
     Estimate,
     Inference,
     bootstrap_of_sums,
     patient_codes,
 )
+from jepascope.analysis.probes.linear import Probe
+from jepascope.analysis.sae.dictionary import Dictionary, decode, densify
+from jepascope.analysis.sae.encoding import encode
+from jepascope.analysis.sae.matching import unit_rows
 
 # Fewer patients than this behind a feature, and a card of it would describe persons.
 MIN_REACH = 11

@@ -6,11 +6,11 @@ from typing import NamedTuple
 
 import numpy as np
 
+from jepascope.analysis.inference.stats import Estimate, Inference, bootstrap_of_sums
 from jepascope.analysis.sae.dictionary import Dictionary, Settings, decode, densify
 from jepascope.analysis.sae.encoding import encode
 from jepascope.analysis.sae.matching import SAME, gaussian_like, unit_rows
 from jepascope.analysis.sae.training import fit
-from jepascope.analysis.stats import Estimate, Inference, bootstrap_of_sums
 
 
 class Meta(NamedTuple):

@@ -10,12 +10,12 @@ from typing import NamedTuple
 
 import numpy as np
 
-from jepascope.analysis.probes import Probe, fit_probe, mean_auroc, probe_scores
+from jepascope.analysis.inference.stats import Estimate, Inference, NotComputable, bootstrap_of_sums, require_carriers
+from jepascope.analysis.probes.linear import Probe, fit_probe, mean_auroc, probe_scores
 from jepascope.analysis.sae.dictionary import Dictionary, densify
 from jepascope.analysis.sae.encoding import encode
 from jepascope.analysis.sae.labels import label_entropy
 from jepascope.analysis.sae.metrics import PROBE_PENALTY, own_feature, ranked_features, stand_ins
-from jepascope.analysis.stats import Estimate, Inference, NotComputable, bootstrap_of_sums, require_carriers
 
 # How many features a reader may see (Gurnee et al. 2023; Karvonen et al. 2025).
 FEW = (1, 5, 16)

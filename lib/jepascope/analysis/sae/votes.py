@@ -13,11 +13,11 @@ from typing import NamedTuple
 import numpy as np
 from sklearn.isotonic import IsotonicRegression
 
+from jepascope.analysis.inference.stats import grouped_folds
 from jepascope.analysis.sae.dictionary import Dictionary, Settings, densify
 from jepascope.analysis.sae.encoding import encode
 from jepascope.analysis.sae.matching import SAME, Agreement, gaussian_like, matched_cosines
 from jepascope.analysis.sae.training import Hold, fit_many
-from jepascope.analysis.stats import grouped_folds
 
 # Cosines that may be asked for; at the last one nothing can pass.
 BARS = (SAME, 0.75, 0.8, 0.85, 0.9, 0.95, 1.0)

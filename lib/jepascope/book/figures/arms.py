@@ -10,7 +10,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from jepascope.analysis.stats import Estimate
+from jepascope.analysis.inference.stats import Estimate
 from jepascope.book.figures.style import mark_null, panels
 from jepascope.book.figures.verdicts import dots_by_dynamics
 

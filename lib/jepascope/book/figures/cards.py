@@ -6,14 +6,14 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from jepascope.analysis.enrichment import MIN_CELL
+from jepascope.analysis.features.enrichment import MIN_CELL
 from jepascope.book.figures.style import NULL, OBJECT, panels
 
 
 def names_on_test(evidence: pd.DataFrame, bar: float) -> Figure:
     """Odds ratio of each card's leading code: as found on training patients, and with its interval on test patients.
 
-    evidence: `pipeline.cards.load_cards`; bar: the odds ratio that a name must exceed.
+    evidence: `pipeline.dictionary.cards.load_cards`; bar: the odds ratio that a name must exceed.
     """
     leading = evidence[evidence["leads"]]
     figure, (axes,) = panels(width=4.8, height=4.0)
@@ -31,7 +31,7 @@ def names_on_test(evidence: pd.DataFrame, bar: float) -> Figure:
 def staying_on(features: pd.DataFrame) -> Figure:
     """P(on | on at the encounter before) beyond any order of the same encounters, a row a card, sorted, with intervals.
 
-    features: `pipeline.cards.load_cards`; left out are those that few patients have with an encounter after.
+    features: `pipeline.dictionary.cards.load_cards`; left out are those that few patients have with an encounter after.
     """
     enough = features["excess_low"].notna() & (features["followed"] >= MIN_CELL)
     rows = features[enough].sort_values("excess").reset_index(drop=True)

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from jepascope.analysis.stats import Estimate
+from jepascope.analysis.inference.stats import Estimate
 from jepascope.book.figures.style import NULL, OBJECT, mark_null, panels
 
 # Parts of e in shades of its own red: the lighter, the less anyone could have known.
@@ -19,7 +19,7 @@ FAMILY = {"psychiatric": "o", "diagnosis": "s", "nuisance": "D"}
 def error_parts(shares: pd.DataFrame) -> Figure:
     """What could have been known of e, in per cent of E‖e‖²: from the predictor's own input, and from the past beyond.
 
-    shares: columns model, reader, part, value, low, high, of `pipeline.error.take_apart`.
+    shares: columns model, reader, part, value, low, high, of `pipeline.error.parts.take_apart`.
     """
     parts = [("own", "systematic", "from the predictor's own input"), ("past", "lost", "from the past beyond it")]
     models = [name for name in dict.fromkeys(shares["model"]) if name != "mean predictor"][::-1]
@@ -43,7 +43,7 @@ def blind_spot_map(trained: pd.DataFrame, twin: pd.DataFrame) -> Figure:
     """Per concept, how much of z along its direction was not foreseen, and how much of that could have been.
 
     Both tables: columns concept, family, unforeseen, systematic, lost (each with _low, _high), band_low, band_high, of
-    `pipeline.error_concepts.load_map`; the first in the order to draw, worst foreseen on top.
+    `pipeline.error.concepts.load_map`; the first in the order to draw, worst foreseen on top.
     """
     rows, beside = trained[::-1], twin.set_index("concept").reindex(trained["concept"][::-1])
     places = np.arange(len(rows))

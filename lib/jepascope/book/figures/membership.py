@@ -18,8 +18,8 @@ LINES = (
 def attacks(table: pd.DataFrame, planted: pd.DataFrame) -> Figure:
     """Left, the AUROC of every attack with its interval and its null; right, that of two attacks by planted memory.
 
-    table: of `pipeline.membership.infer_membership`, attacks without a number left out of the lines; planted: columns
-    attack, share, auroc.
+    table: of `pipeline.error.membership.infer_membership`, attacks without a number left out of the lines; planted:
+    columns attack, share, auroc.
     """
     names = list(dict.fromkeys(table["attack"]))[::-1]
     figure, (left, right) = panels(columns=2, height=0.9 + 0.42 * len(names))

@@ -10,7 +10,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from jepascope.analysis.stats import Estimate
+from jepascope.analysis.inference.stats import Estimate
 from jepascope.book.figures.arms import ARM, words
 from jepascope.book.figures.style import NULL, OBJECT, mark_null, panels
 
@@ -31,7 +31,7 @@ OTHERS: dict[str, dict[str, Any]] = {
 def horizon_curves(found: Mapping[str, Any]) -> Figure:
     """Drift, share of persistence, skill over the mean and variance of ẑ against h, one line a model.
 
-    found: name → `analysis.rollouts.Horizons`. Bands are the intervals, drawn for the headline and the twin.
+    found: name → `analysis.rollout.rollouts.Horizons`. Bands are the intervals, drawn for the headline and the twin.
     """
     figure, axes = panels(rows=2, columns=2, height=2.5)
     arms = {f"arm {words(arm)}": {"color": colour, "linewidth": 1.0} for arm, colour in ARM.items()}

@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
-from jepascope.analysis.stats import Estimate
+from jepascope.analysis.inference.stats import Estimate
 from jepascope.book.figures.style import NULL, OBJECT, mark_null, panels
 
 SYMBOLS = {"z": "z", "c": "c", "z_hat": "ẑ", "e": "e"}

@@ -1,0 +1,1 @@
+"""Patient-exact inference: draws, folds and permutations of patients; intervals, nulls, families of hypotheses."""

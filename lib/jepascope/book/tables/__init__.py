@@ -1,0 +1,1 @@
+"""What the chapters' tables show: results in, frames of readable strings out. `common` holds what several share."""

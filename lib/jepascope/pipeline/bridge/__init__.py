@@ -1,0 +1,1 @@
+"""Chapter 9: how far labels reach, tier by tier, and the same against the planted truth."""

@@ -1,0 +1,1 @@
+"""Chapter 14: methods on cohorts of known content, in noise, and beside other systems."""

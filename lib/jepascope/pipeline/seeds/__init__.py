@@ -1,0 +1,1 @@
+"""Chapter 12: features, blind spots and likeness of two seeds."""

@@ -1,0 +1,1 @@
+"""Chapter 6: paths of patients through c and z."""
