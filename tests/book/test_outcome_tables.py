@@ -8,6 +8,7 @@ import pandas as pd
 from jepascope.analysis.outcomes.published import PUBLISHED, too_good
 from jepascope.book.claims import NotHere
 from jepascope.book.tables import outcomes as tables
+from jepascope.book.tables.common import folded
 from jepascope.cohort.questions import OF_NAME
 
 READMISSION, DEATH = "label_30d_per_enc", "label_death_30d_per_enc"
@@ -87,10 +88,10 @@ def test_the_best_simple_model_is_named_beside_its_difference():
 
 
 def test_a_long_table_is_folded_and_a_missing_one_says_why():
-    block = tables.folded(pd.DataFrame({"a": [1]}), "All of it. And more.")
+    block = folded(pd.DataFrame({"a": [1]}), "All of it. And more.")
     assert block.startswith("<details><summary>Table: All of it</summary>")
     assert "<table" in block
-    assert "too few" in tables.folded(NotHere("too few"), "All of it.")
+    assert "too few" in folded(NotHere("too few"), "All of it.")
 
 
 def in_full():
