@@ -9,7 +9,7 @@ import pytest
 from jepascope import params
 from jepascope.cohort import encounters as cohort_encounters
 from jepascope.cohort.encounters import Encounters
-from jepascope.training.loop import train
+from jepascope.training.step import train
 from tests.fixtures_encounters import TINY_MODEL, toy_encounters
 
 

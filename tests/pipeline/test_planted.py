@@ -23,7 +23,7 @@ from jepascope.pipeline.oracle import blindness
 from jepascope.pipeline.oracle import futures as planted
 from jepascope.store import read_table, read_tensors, write_json, write_table
 from jepascope.training.checkpoint import load_model
-from jepascope.training.loop import train
+from jepascope.training.step import train
 
 SYNTHETIC = params.Synthetic(patients=300, seed=5)
 EXTRACTION = params.Extraction(min_patients_per_token=3, test_share=0.4)

@@ -15,7 +15,8 @@ from jepascope.store import read_table, read_tensors
 from jepascope.training import loop
 from jepascope.training.arms import Arm, Phase, follow, look, make_arm, momentum_at, phase_ends, predictor_only
 from jepascope.training.checkpoint import load_model, load_teacher
-from jepascope.training.loop import stretch_of, train
+from jepascope.training.loop import stretch_of
+from jepascope.training.step import train
 
 pytest_plugins = ["tests.fixtures_trained"]
 

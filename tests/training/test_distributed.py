@@ -6,7 +6,7 @@ from tests.fixtures_encounters import TINY_MODEL
 
 from jepascope import params
 from jepascope.store import read_table, read_tensors
-from jepascope.training.loop import train
+from jepascope.training.step import train
 from jepascope.training.watch import CollapseError
 
 pytest_plugins = ["tests.fixtures_trained"]

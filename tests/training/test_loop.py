@@ -16,7 +16,8 @@ from jepascope.models.encoder import Block
 from jepascope.store import read_table, read_tensors
 from jepascope.training import loop
 from jepascope.training.initial import new_model
-from jepascope.training.loop import TrainingError, schedule, train
+from jepascope.training.loop import TrainingError, schedule
+from jepascope.training.step import train
 from jepascope.training.watch import CollapseError, check_gates
 
 pytest_plugins = ["tests.fixtures_trained"]

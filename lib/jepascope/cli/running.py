@@ -58,7 +58,7 @@ def _train(options: argparse.Namespace) -> None:
     from jepascope.book.standing import run_folder
     from jepascope.steps import run_step
     from jepascope.store import read_table
-    from jepascope.training.loop import train
+    from jepascope.training.step import train
 
     changes = changed(options.set)
     if options.arm:

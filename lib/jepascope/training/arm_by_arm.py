@@ -6,7 +6,7 @@ from pathlib import Path
 
 from jepascope import params
 from jepascope.store import write_json
-from jepascope.training.loop import train
+from jepascope.training.step import train
 from jepascope.training.watch import CollapseError
 
 STOPPED = "stopped.json"

@@ -6,23 +6,14 @@ objective sees them. The result is that of one process with the same batch, up t
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
 from collections.abc import Iterable
-from pathlib import Path
 
 import numpy as np
 import torch
 import torch.distributed as dist
 from torch import Tensor, nn
 
-from jepascope import params
 from jepascope.models.objectives import Pass, Prediction, join
-from jepascope.store import read_json, write_json
-from jepascope.training.watch import CollapseError
-
-REQUEST, COLLAPSED = "request.json", "collapsed.json"
 
 
 def rank() -> int:
@@ -66,49 +57,6 @@ def sum_gradients(parameters: Iterable[nn.Parameter]) -> None:
                 dist.all_reduce(parameter.grad)
 
 
-def launch(
-    folder: Path, encounters: Path, model_params: params.Model, training_params: params.Training, seed: int
-) -> None:
-    """Run `train` in `training.processes` processes of torchrun.
-
-    Raises CollapseError when a gate closes in them, RuntimeError when one fails otherwise.
-    """
-    (folder / COLLAPSED).unlink(missing_ok=True)
-    request = {"encounters": str(encounters.resolve()), "seed": seed}
-    request |= {"model": model_params.model_dump(), "training": training_params.model_dump()}
-    write_json(folder / REQUEST, request)
-    command = [sys.executable, "-m", "torch.distributed.run", "--standalone"]
-    command += [f"--nproc-per-node={training_params.processes}", "-m", "jepascope.training.distributed", str(folder)]
-    done = subprocess.run(command, env={"OMP_NUM_THREADS": str(training_params.threads), **os.environ}, check=False)
-    (folder / REQUEST).unlink()
-    if (folder / COLLAPSED).exists():
-        reason = read_json(folder / COLLAPSED)["reason"]
-        (folder / COLLAPSED).unlink()
-        raise CollapseError(reason)
-    if done.returncode:
-        raise RuntimeError(f"training in {training_params.processes} processes stopped; the log above says why")
-
-
-def main(folder: Path) -> None:
-    """What each of torchrun's processes does."""
-    from jepascope.training.loop import train
-
-    request = read_json(folder / REQUEST)
-    training = params.Training(**request["training"])
-    on_gpu = training.device == "cuda"
-    if on_gpu:
-        torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))
-    dist.init_process_group("nccl" if on_gpu else "gloo")
-    try:
-        train(folder, Path(request["encounters"]), params.Model(**request["model"]), training, request["seed"])
-    except CollapseError as reason:  # the same in all processes: they judge the same batch
-        if rank() == 0:
-            write_json(folder / COLLAPSED, {"reason": str(reason)})
-        raise
-    finally:
-        dist.destroy_process_group()
-
-
 def _gather(mine: Tensor) -> list[Tensor]:
     """Every process's rows of a tensor [n, …], n differing; one's own keeps its gradient."""
     sizes = [torch.zeros(1, dtype=torch.int64, device=mine.device) for _ in range(world())]
@@ -121,7 +69,3 @@ def _gather(mine: Tensor) -> list[Tensor]:
     cut = [piece[: int(size)] for piece, size in zip(pieces, sizes, strict=True)]
     cut[rank()] = mine
     return cut
-
-
-if __name__ == "__main__":
-    main(Path(sys.argv[1]))

@@ -14,18 +14,16 @@ import torch
 from torch import nn
 
 from jepascope import params
-from jepascope.cohort import encounters as cohort_encounters
 from jepascope.cohort.encounters import Encounters
 from jepascope.models.encoder import Block
 from jepascope.models.jepa import JEPA, Batch
 from jepascope.models.objectives import in_single_precision
 from jepascope.progress import with_bar
 from jepascope.training import distributed
-from jepascope.training.arms import Arm, Phase, follow, look, make_arm, momentum_at, phase_ends
+from jepascope.training.arms import Arm, Phase, follow, look, momentum_at, phase_ends
 from jepascope.training.batches import epoch_batches, pack, patients_of, select
 from jepascope.training.checkpoint import Progress, load_checkpoint, load_weights, save_checkpoint, save_model
 from jepascope.training.history import History
-from jepascope.training.initial import new_model
 from jepascope.training.watch import CollapseError, check_gates, watch
 
 CHECKPOINT = "checkpoint.safetensors"
@@ -60,25 +58,6 @@ class Stretch(NamedTuple):
     phase: Phase
     start: int
     end: int
-
-
-def train(
-    folder: Path, encounters: Path, model_params: params.Model, training_params: params.Training, seed: int
-) -> None:
-    """Train a JEPA under the arm of `training_params`: a step that resumes from what a killed attempt left in `folder`.
-
-    `encounters` is the folder of an extraction. Leaves model.safetensors, model.json, teacher.safetensors (the target
-    encoder; the same weights where target and representation are one) and history.parquet.
-    Raises TrainingError when a step can't be taken, CollapseError when a gate closes.
-    """
-    if training_params.processes > distributed.world():
-        distributed.launch(folder, encounters, model_params, training_params, seed)
-        return
-    cohort = cohort_encounters.load(encounters)
-    model = new_model(len(cohort.vocabulary), model_params, seed)
-    teacher = fit(folder, cohort, model, make_arm(training_params), training_params, seed)
-    if distributed.rank() == 0:
-        finish(folder, model, teacher)
 
 
 def fit(
