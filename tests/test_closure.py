@@ -59,6 +59,49 @@ def test_a_module_left_out_of_the_fingerprint_moves_it_no_more_and_what_it_impor
     assert closure.code_fingerprint("import jepascope.a", leave_out=("a.py",)) != before
 
 
+SAID = '''"""A module."""
+
+
+def twice(x: int) -> int:
+    """Double it."""
+    return 2 * x  # by two
+'''
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "moves"),
+    [
+        ("# by two", "# by two, which is enough", False),
+        ("Double it.", "Double a number, since it is asked for.", False),
+        ("A module.", "One module.", False),
+        ("return 2 * x  # by two", "return (\n        2 * x\n    )", False),
+        ('    """Double it."""\n', "", False),
+        ("2 * x", "3 * x", True),
+        ("2 * x", "x * 2", True),
+        ("twice", "double", True),
+        ("x: int", "x: float", True),
+        ("return 2 * x", 'return "2 * x"', True),
+    ],
+)
+def test_a_comment_a_docstring_and_layout_move_no_fingerprint_and_whatever_is_run_does(
+    package: Path, before: str, after: str, moves: bool
+) -> None:
+    (package / "d.py").write_text(SAID)
+    closure.look_again()
+    first = closure.code_fingerprint("import jepascope.d")
+    (package / "d.py").write_text(SAID.replace(before, after))
+    closure.look_again()
+    assert (closure.code_fingerprint("import jepascope.d") != first) == moves
+
+
+def test_a_mistake_in_a_module_that_is_reached_is_reported_with_its_file_and_line(package: Path) -> None:
+    (package / "room" / "c.py").write_text("x = 1\ny = (\n")
+    closure.look_again()
+    with pytest.raises(SyntaxError) as raised:
+        closure.code_fingerprint("import jepascope.a")
+    assert (raised.value.filename, raised.value.lineno) == (str(package / "room" / "c.py"), 2)
+
+
 def test_the_library_has_no_relative_import_that_the_closure_would_miss() -> None:
     import ast
 

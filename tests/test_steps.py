@@ -55,7 +55,7 @@ def test_a_step_is_made_again_when_code_that_it_reaches_is_edited(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     steps.run_step(tmp_path / "source", source, 1)
-    monkeypatch.setattr(steps, "code_fingerprint", lambda text, leave_out: "edited")
+    monkeypatch.setattr(steps, "code_fingerprint", lambda text, leave_out, place: "edited")
     steps.run_step(tmp_path / "source", source, 1)
     assert len(CALLS) == 2
 

@@ -36,8 +36,8 @@ def run_step(folder: Path, function: Callable[..., str | None], *arguments: Any)
     Raises StoreError when inputs of different data tiers are mixed or no tier is known.
     """
     described = [_describe(argument) for argument in arguments]
-    source = text_of(Path(str(sys.modules[function.__module__].__file__)))
-    code = code_fingerprint(source, leave_out=("params.py",))  # parameters are in the key by value
+    module = Path(str(sys.modules[function.__module__].__file__))
+    code = code_fingerprint(text_of(module), leave_out=("params.py",), place=str(module))  # parameters: by value
     key = fingerprint([f"{function.__module__}.{function.__qualname__}", code, described])
     if is_current(folder, key):
         if not (broken := damaged(folder)):

@@ -51,10 +51,11 @@ def outside(source: ChapterSource, profile: Profile) -> str | None:
 def chapter_key(source: ChapterSource, profile: Profile, read: Mapping[str, str]) -> str:
     """Hash everything a chapter's results follow from: its code's closure, its parameters, what it may read and read.
 
-    Its prose is left out, and so are the methods its header names: they move the page and no result.
+    Its prose is left out, and so are the methods its header names: they move the page and no result. Its code is in as
+    it is written, comments and all, since the page shows it.
     """
     parameters = resolved_parameters(source, profile)
-    code = code_fingerprint(source.code)
+    code = [source.code, code_fingerprint(source.code, place=str(source.path))]
     return fingerprint([list(source.reads), code, parameters, outside(source, profile), dict(read)])
 
 
