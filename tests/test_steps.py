@@ -1,5 +1,7 @@
 """Steps: made once, made again when something they depend on moves, resumed when killed."""
 
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -66,7 +68,26 @@ def test_a_killed_step_leaves_nothing_under_its_name_and_gets_its_partial_folder
     assert not (tmp_path / "step").exists()
     assert read_json(steps.run_step(tmp_path / "step", interrupted, 7) / "number.json") == 7
     assert CALLS[0] == CALLS[1]
-    assert [child.name for child in tmp_path.iterdir()] == ["step"]
+    assert {child.name for child in tmp_path.iterdir()} == {"step", ".step.lock"}
+
+
+def test_a_step_that_another_process_is_making_is_waited_for_and_not_made_twice(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begun, waiting = threading.Event(), threading.Event()
+
+    def slow(folder: Path, number: int) -> str:
+        begun.set()
+        assert waiting.wait(60)
+        return source(folder, number)
+
+    monkeypatch.setattr(steps, "say", lambda text: waiting.set() if "another process" in text else None)
+    with ThreadPoolExecutor(2) as pool:  # a lock knows open files, not processes: two threads are two to it
+        first = pool.submit(steps.run_step, tmp_path / "step", slow, 1)
+        assert begun.wait(60)
+        second = pool.submit(steps.run_step, tmp_path / "step", slow, 1)
+        assert first.result() == second.result() == tmp_path / "step"
+    assert len(CALLS) == 1
 
 
 def test_a_partial_folder_of_other_parameters_is_not_resumed(tmp_path: Path) -> None:

@@ -7,11 +7,13 @@ arguments, the content of its input folders); editing prose or a figure changes 
 
 from __future__ import annotations
 
+import contextlib
+import fcntl
 import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +23,7 @@ from safetensors import safe_open
 
 from jepascope.closure import code_fingerprint, text_of
 from jepascope.progress import say
-from jepascope.store import LOG, TIERS, StoreError, fingerprint, read_json, sha256, write_json
+from jepascope.store import LOG, TIERS, StoreError, fingerprint, read_json, sha256, write_json, writing
 
 SIDECAR = "step.json"
 
@@ -39,17 +41,23 @@ def run_step(folder: Path, function: Callable[..., str | None], *arguments: Any)
     module = Path(str(sys.modules[function.__module__].__file__))
     code = code_fingerprint(text_of(module), leave_out=("params.py",), place=str(module))  # parameters: by value
     key = fingerprint([f"{function.__module__}.{function.__qualname__}", code, described])
-    if is_current(folder, key):
-        if not (broken := damaged(folder)):
-            return folder
-        say(f"{folder.name}: {', '.join(broken)} of the finished step missing or damaged: made again")
+    if not _is_good(folder, key):
+        with _alone(folder):
+            if not _is_good(folder, key, say):  # another process may have made it meanwhile
+                _make(folder, function, arguments, {"key": key, "arguments": described, "code": code})
+    return folder
+
+
+def _make(folder: Path, function: Callable[..., str | None], arguments: tuple[Any, ...], known: dict[str, Any]) -> None:
+    """Fill the step's folder; `known` is what its sidecar says of how it is made."""
+    key = known["key"]
     work = folder.with_name(f".{folder.name}.{key[:12]}.partial")
     for stale in folder.parent.glob(f".{folder.name}.*.partial"):
         if stale != work:
             shutil.rmtree(stale)
     if is_current(work, key):  # killed between its sidecar and its name
         _promote(work, folder)
-        return folder
+        return
     work.mkdir(parents=True, exist_ok=True)
     for unfinished in work.rglob(".*.tmp"):  # what a kill in the middle of an atomic write leaves
         unfinished.unlink()
@@ -59,18 +67,45 @@ def run_step(folder: Path, function: Callable[..., str | None], *arguments: Any)
     files = {str(file.relative_to(work)): _file_facts(file) for file in made}
     sidecar = {
         "function": f"{function.__module__}.{function.__qualname__}",
-        "key": key,
+        **known,
         "content": fingerprint({name: facts["sha256"] for name, facts in files.items()}),
         "tier": tier,
-        "arguments": described,
-        "code": code,
         "commit": commit(),
         "seconds": round(time.monotonic() - started, 2),
         "files": files,
     }
     write_json(work / SIDECAR, sidecar)
     _promote(work, folder)
-    return folder
+
+
+@contextlib.contextmanager
+def _alone(folder: Path) -> Iterator[None]:
+    """Wait while another process makes this folder: a notebook beside a run would write into the same partial one.
+
+    The lock goes with its process, however that ends. A file system without locks has none.
+    """
+    lock = folder.with_name(f".{folder.name}.lock")
+    with writing(lock):
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        file = lock.open("a")
+    with file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            say(f"{folder.name}: another process is making it; waiting for that")
+            fcntl.flock(file, fcntl.LOCK_EX)
+        except OSError:
+            pass
+        yield
+
+
+def _is_good(folder: Path, key: str, tell: Callable[[str], None] = lambda _: None) -> bool:
+    """Tell whether the folder was made under this key and is whole; of damage, `tell`."""
+    if not is_current(folder, key):
+        return False
+    if broken := damaged(folder):
+        tell(f"{folder.name}: {', '.join(broken)} of the finished step missing or damaged: made again")
+    return not broken
 
 
 def is_current(folder: Path, key: str) -> bool:
