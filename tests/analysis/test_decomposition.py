@@ -157,6 +157,24 @@ def test_the_null_of_a_gain_is_of_the_share_of_the_whole_error():
     assert widths[1] < widths[0] / 3
 
 
+def test_a_reader_that_finds_nothing_takes_exactly_nothing():
+    """A share of a millionth has an interval as narrow, and would hold as a finding by a hair."""
+    rng = np.random.default_rng(0)
+    who = np.repeat(np.arange(100), 4)
+    e, inputs = rng.normal(size=(400, 5)).astype(np.float32) + 1, rng.normal(size=(400, 30)).astype(np.float32)
+    train, test = halves(who)
+    reader = fit_reader(e[train], inputs[train], who[train], 5, np.random.default_rng(1))
+    assert reader.penalty == np.inf == max(PENALTIES)
+    assert not reader.W.any()
+    parts = decompose_with(reader, e[test], inputs[test])
+    found = shares(parts, e[test], who[test], HOW, np.random.default_rng(2))["systematic"]
+    assert (found.value, found.low, found.high) == (0, 0, 0)
+    # Where no reader of moved errors finds anything either, the true pairing is one of the null's own.
+    null = systematic_null(e, inputs, who, train, test, 20, HOW, np.random.default_rng(1))
+    assert null.low <= 0 <= null.high
+    assert null.p > 0.05
+
+
 def test_bad_input_is_refused_by_name():
     e, inputs, who, _ = planted(np.random.default_rng(0), patients=40)
     with pytest.raises(ValueError, match="not finite"):

@@ -76,6 +76,22 @@ def test_an_approach_is_found_where_it_is_planted_and_not_where_points_only_retu
         d.approach(beyond, masks, steps.patients, HOW._replace(min_patients=500), rng)
 
 
+def test_a_mean_over_concepts_is_one_of_ratios_and_leaves_out_what_few_patients_have() -> None:
+    patients = np.repeat(np.arange(6), 2)
+    values = np.stack([np.arange(12.0), np.ones(12), np.full(12, 1e6)])
+    masks = np.stack([patients < 5, patients > 0, patients == 3])  # of five, five and one patient
+    once, days = np.ones(12), np.tile([1.0, 3.0], 6)
+    how = HOW._replace(min_patients=5)
+    by_step, by_day = (
+        d.mean_over_concepts(values, masks, took, patients, how, np.random.default_rng(0)) for took in (once, days)
+    )
+    assert by_step.value == pytest.approx((4.5 + 1) / 2)
+    assert by_day.value == pytest.approx((4.5 + 1) / 2 / 2)
+    assert (by_step.n_rows, by_step.n_patients) == (12, 6)
+    with pytest.raises(NotComputable, match="no concept has 6 patients"):
+        d.mean_over_concepts(values, masks, once, patients, HOW._replace(min_patients=6), np.random.default_rng(0))
+
+
 def courses(x: np.ndarray, member: np.ndarray, patients: np.ndarray) -> tuple[d.Steps, np.ndarray]:
     """Steps of x, and their courses beyond random centroids, [1, M]."""
     steps = d.steps_of(x, patients)

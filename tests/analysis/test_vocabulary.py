@@ -15,6 +15,7 @@ from jepascope.analysis.inference.stats import (
     weighted_auroc,
 )
 from jepascope.analysis.predictor import vocabulary
+from jepascope.analysis.predictor.exchange import exchanged
 
 HOW = Inference(bootstrap=1000, permutations=200, level=0.9, min_patients=5)
 
@@ -76,13 +77,7 @@ def test_a_threshold_in_standard_errors_comes_back_as_an_auroc():
         assert vocabulary.threshold_aurocs(on, z[f])[f] == pytest.approx(auroc(score[:, f], on[:, f]), abs=1e-5)
 
 
-def test_coverage_counts_features_above_their_threshold():
-    score, on, patients, rng = features()
-    found = vocabulary.ranked({"a": score}, on, patients, HOW, rng)
-    assert found.above("a", np.array([0.0, 0.0, 1.1, 1.1])).value == 0.5
-
-
-def test_nulls_of_means_are_those_of_moving_labels_one_by_one():
+def test_the_null_of_a_mean_is_that_of_moving_labels_one_by_one():
     score, on, patients, _ = features()
     rows = permuted_rows(patients, 200, np.random.default_rng(2))
     null = vocabulary.mean_null(score, on, rows, 0.9)
@@ -91,9 +86,29 @@ def test_nulls_of_means_are_those_of_moving_labels_one_by_one():
         return np.mean([permuted_auroc(score[:, f], on[:, f])(moves) for f in range(4)], axis=0)
 
     assert null == pytest.approx(patient_permutation(exact, patients, 200, np.random.default_rng(2), 0.9), abs=2e-3)
-    other = vocabulary.mean_difference_null(score, score[:, ::-1], on, rows, 0.9)
-    assert other.p < 0.05 or abs(other.value) < 0.01
-    assert vocabulary.mean_difference_null(score, score, on, rows, 0.9)[:3] == (0, 0, 0)
+
+
+def test_gains_add_up_to_the_difference_and_are_nought_against_oneself():
+    score, on, _, _ = features()
+    gains = vocabulary.auroc_gains(score, score[:, ::-1], on)
+    difference = [auroc(score[:, f], on[:, f]) - auroc(score[:, 3 - f], on[:, f]) for f in range(4)]
+    np.testing.assert_allclose(gains.sum(axis=0), difference, atol=1e-12)
+    assert not vocabulary.auroc_gains(score, score, on).any()
+
+
+def test_turned_gains_spread_as_aurocs_of_exchanged_scores_do():
+    """Two noisy copies of one score, so that exchanging names changes nothing but by chance."""
+    score, on, patients, rng = features()
+    copies = [score + rng.normal(size=score.shape) for _ in range(2)]
+    ranks = [x.argsort(axis=0).argsort(axis=0) for x in copies]
+    coins = rng.integers(0, 2, (300, patients.max() + 1)).astype(bool)[:, patients]
+    exact = [
+        auroc(np.where(coin, ranks[0][:, 0], ranks[1][:, 0]), on[:, 0])
+        - auroc(np.where(coin, ranks[1][:, 0], ranks[0][:, 0]), on[:, 0])
+        for coin in coins
+    ]
+    found = exchanged(vocabulary.auroc_gains(*copies, on)[:, :1], patients, HOW, rng).null
+    assert found.high - found.low == pytest.approx(np.subtract(*np.quantile(exact, [0.95, 0.05])), rel=0.2)
 
 
 def test_a_feature_that_is_always_on_is_refused():

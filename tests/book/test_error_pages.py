@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 import pytest
+from matplotlib.figure import Figure
 
 from jepascope.analysis.inference.stats import Estimate
 from jepascope.book.figures import error as figures
@@ -26,7 +27,7 @@ def concepts() -> pd.DataFrame:
     found = pd.DataFrame({name: [0.1 * (i + 1), 0.05] for i, name in enumerate(ends)})
     return found.assign(
         concept=["anaemia", "aged"], family=["diagnosis", "nuisance"], band_low=0.2, band_high=0.9, q=[0.01234, 1.0],
-        encounters=[7, 8], **COUNTS,
+        foreseen=["worse", "like"], encounters=[7, 8], carriers=[1203, 28], **COUNTS,
     )  # fmt: skip
 
 
@@ -43,7 +44,8 @@ def test_the_map_says_each_share_beside_its_own_name():
     assert told.loc[0, ["not foreseen", "systematic", "lost"]].tolist() == [
         "0.10 [0.20, 0.30]", "0.40 [0.50, 0.60]", "0.700 [0.800, 0.900]"
     ]  # fmt: skip
-    assert told.loc[0, ["random directions", "q", "with it"]].tolist() == ["0.20 to 0.90", 0.012, 7]
+    counts = ["random directions", "q", "encounters with it", "patients with it", "patients"]
+    assert told.loc[0, counts].tolist() == ["0.20 to 0.90", 0.012, 7, 1203, 9]
 
 
 def test_an_outcome_that_cannot_be_asked_gives_its_reason():
@@ -61,14 +63,43 @@ def test_the_parts_are_drawn_in_per_cent_and_without_the_mean_predictor():
     assert right.lines[0].get_xdata() == pytest.approx([25, 75])
 
 
-def test_the_map_has_the_first_row_on_top_and_the_twin_beside_its_own_concept():
+def drawn_map() -> Figure:
     ours = concepts()
-    twin = ours[::-1].assign(unforeseen=[0.3, 0.4])  # aged, anaemia
-    left, right = figures.blind_spot_map(ours, twin).axes
+    twin = ours[::-1].assign(unforeseen=[1.6, 0.4])  # aged, anaemia
+    return figures.blind_spot_map(ours, twin)
+
+
+def test_the_map_has_the_first_row_on_top_and_the_twin_beside_its_own_concept():
+    left, right = drawn_map().axes
     assert [label.get_text() for label in left.get_yticklabels()] == ["aged", "anaemia"]
-    assert left.lines[0].get_xdata() == pytest.approx([30, 40])
-    drawn = {line.get_label(): line.get_xdata() for line in right.lines}
-    assert drawn["known to the predictor"] == pytest.approx(100 * ours["systematic"][::-1].to_numpy())
+    twin = next(line for line in left.lines if line.get_label() == "untrained twin")
+    assert twin.get_xdata() == pytest.approx([160, 40])
+    assert left.get_xlim()[1] > 160  # no diamond is cut off
+    assert right.lines[0].get_xdata() == pytest.approx(100 * concepts()["systematic"][::-1].to_numpy())
+
+
+def test_the_parts_of_a_bar_of_the_map_end_where_the_concept_is_not_foreseen():
+    ours = concepts().assign(unforeseen=0.8, systematic=[0.1, -0.05], lost=[0.2, 0.3])
+    left, _ = figures.blind_spot_map(ours, ours).axes
+    band, known, past, news = ([bar.get_width() for bar in bars] for bars in left.containers)
+    assert band == pytest.approx([70, 70])
+    assert known == pytest.approx([0, 10])  # a part below nought has no length
+    assert past == pytest.approx([30, 20])
+    assert [bar.get_x() + bar.get_width() for bar in left.containers[3]] == pytest.approx([80, 80])
+    assert news == pytest.approx([50, 50])
+
+
+def test_the_map_marks_what_is_foreseen_worse_than_random_directions_and_nothing_else():
+    marks = {line.get_label(): list(line.get_ydata()) for line in drawn_map().axes[0].lines}
+    assert marks["worse than random ones"] == [1]  # anaemia, on top
+    assert marks["like random ones"] == [0]
+    assert marks["better than random ones"] == []
+
+
+def test_patients_are_counted_to_the_nearest_five_as_no_filter_reads_a_figure():
+    written = [text.get_text() for text in drawn_map().axes[0].texts]
+    assert {"1,205", "30"} < set(written)
+    assert not {"1,203", "28"} & set(written)
 
 
 def test_spectra_and_bars_show_what_they_are_given():

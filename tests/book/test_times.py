@@ -49,7 +49,7 @@ def test_more_seeds_repeat_what_runs_per_seed_and_lengthen_what_collects_them(ra
     assert cost["01_extraction"] == 12.0
     assert cost["12_across_seeds"] == 60.0 * 100 / 2  # two have run
     in_pairs = times.cost_of_seeds(measured, 100, ["12_across_seeds"]).set_index("chapter")["seconds"]
-    assert in_pairs["12_across_seeds"] == 60.0 * 100 * 99 / 2
+    assert in_pairs["12_across_seeds"] == 60.0 * (100 + 200) / (2 + 1)  # seeds, and two pairs a seed
     assert times.cost_of_seeds(measured, 1).set_index("chapter").loc["12_across_seeds", "seconds"] == 60.0
 
 

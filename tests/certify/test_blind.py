@@ -52,6 +52,8 @@ def test_injected_blindness_is_found_and_plain_axes_of_e_find_the_noise(axes: in
 
 def test_nothing_is_found_where_nothing_was_put() -> None:
     rows, read = predictions(), np.arange(M) < M // 2
+    # Something else is there to be read, as a reader that finds nothing has no axes to hold against anything.
+    rows = rows._replace(z=rows.z + 0.3 * rows.inputs[:, :1] * np.eye(D)[-1])
     bases = [random_basis(D, 1, np.random.default_rng(s)) for s in range(12)]
     found = find_blind(rows, ~read, read, bases, HOW, np.random.default_rng(0))
     mean = mean_recovery([one.blind for one in found], rows.patients[read], 0.95)
@@ -84,3 +86,11 @@ def test_axes_from_sums_are_those_of_the_decomposition() -> None:
     assert drawn.shape == (101, D, D)
     np.testing.assert_allclose(drawn[0], np.cov(parts.systematic.T, bias=True), atol=1e-9)
     assert overlap(leading_axes(drawn[0], 2), basis) == pytest.approx(float(overlap(blind_axes(parts, 2), basis)))
+
+
+def test_a_search_that_finds_nothing_recovers_nothing() -> None:
+    """Where inputs say nothing of e the reader keeps to the mean: no axis is named, not even by chance."""
+    rows, read = predictions(), np.arange(M) < M // 2
+    blank = rows._replace(inputs=np.ones_like(rows.inputs))
+    found = find_blind(blank, ~read, read, [np.eye(D)[:1], np.eye(D)[-1:]], HOW, np.random.default_rng(0))
+    assert [one.blind.value for one in found] == [0, 0]

@@ -92,29 +92,6 @@ def test_a_part_of_the_avoidable_error_agrees_by_its_size_and_a_strangers_does_n
     assert found.chance == 0.25
 
 
-def test_foreseen_share_is_one_for_the_state_and_nought_for_the_blind() -> None:
-    rng = np.random.default_rng(3)
-    states = rng.random((n, 2)) < 0.3
-    directions = np.eye(D)[:2]
-    z = rng.standard_normal((n, D)) + 2 * states @ directions
-    spaces = {
-        "knows": states * 1.0 @ directions * 2,
-        "half": states * 1.0 @ directions,
-        "blind": rng.standard_normal((n, D)),
-    }
-    table = oracle.foreseen_shares(spaces, z, directions, states, PATIENTS, HOW, np.random.default_rng(0))
-    means = table.groupby("space")["value"].mean()
-    assert means["knows"] == pytest.approx(1, abs=0.06)
-    assert means["half"] == pytest.approx(0.5, abs=0.04)
-    blind = table[table["space"] == "blind"]
-    assert (blind["value"].abs() < 0.08).all()
-    assert (blind["high"] > -0.03).all()
-    rare = states & (PATIENTS < 2)[:, None]
-    refused = oracle.foreseen_shares(spaces, z, directions, rare, PATIENTS, HOW, np.random.default_rng(0))
-    assert refused["value"].isna().all()
-    assert refused["reason"].str.contains("patients with the label").all()
-
-
 def test_maps_correlate_as_numpy_says() -> None:
     rng = np.random.default_rng(4)
     one, other, variance = rng.random((n, 5)) * np.arange(1, 6), rng.random((n, 5)), rng.random((n, 5)) + 1
@@ -122,3 +99,13 @@ def test_maps_correlate_as_numpy_says() -> None:
     expected = np.corrcoef(one.sum(0) / variance.sum(0), other.sum(0) / variance.sum(0))[0, 1]
     assert found.value == pytest.approx(expected)
     assert found.low <= found.value <= found.high
+
+
+def test_what_does_not_vary_has_no_leading_axis() -> None:
+    covariances = np.stack([np.diag([1.0, 3.0, 2.0]), np.zeros((3, 3)), 1e-30 * np.eye(3)])
+    np.testing.assert_array_equal(np.abs(oracle.leading_axes(covariances, 2)), [np.eye(3)[1:], *np.zeros((2, 2, 3))])
+    rng = np.random.default_rng(5)
+    z, z_hat, futures = world(4)
+    found = oracle.agree(np.ones((n, D)), z - z_hat, z_hat, futures, PATIENTS, 1, HOW, rng)
+    assert found.axes == 0 < found.axes_of_e
+    assert found.null.p == 1

@@ -47,7 +47,7 @@ def test_a_request_is_the_measurement_with_its_margins(monkeypatch: pytest.Monke
     assert needs(summary, DEFAULT, 30, 1).minutes == 10 + 150  # collects ten times the seeds
     assert needs(summary, DEFAULT, 1, 1).minutes == 25
     table["chapters"]["12_across_seeds"] = {"seconds": 60, "mem_mb": 1000, "pairs": True, "seed_mb": 50}
-    assert needs(summary, DEFAULT, 30, 1).minutes == 10 + 3 * 145  # 435 pairs where there were 3
+    assert needs(summary, DEFAULT, 30, 1).minutes == 10 + 3 * 15  # 30 seeds and 60 pairs where there were 3 and 3
     assert needs(summary, DEFAULT, 30, 1).mem_mb == 600 + 500 + 2 * (400 + 27 * 50)
     assert needs(training, load_profile("synthetic_55k"), 3, 1)[:2] == (10 + 50, 600 + 500 + 10 * 1000)
     assert needs(training, load_profile("mimic_iv"), 3, 1)[:2] == (10 + 140, 600 + 500 + 28 * 1000)

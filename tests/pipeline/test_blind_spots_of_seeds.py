@@ -10,9 +10,10 @@ import pytest
 from tests.fixtures_encounters import toy_encounters
 
 from jepascope import params
+from jepascope.analysis.inference.between_seeds import over_pairs
 from jepascope.analysis.inference.stats import NotComputable
 from jepascope.book.figures.seeds import blind_spots_by_seed
-from jepascope.book.tables.seeds import agreement_table, shared_table, smallest
+from jepascope.book.tables.seeds import agreement_table, claims_table, pairs_table, shared_table, smallest
 from jepascope.cohort import encounters as cohort_encounters
 from jepascope.objects import Objects, load_objects, save_objects
 from jepascope.pipeline.seeds import blind_spots as blind
@@ -65,6 +66,21 @@ def test_seeds_that_forget_the_same_agree_and_others_do_not(done: Path) -> None:
     assert mine.loc[(0, 2), "value"] < 0.3
     assert smallest(table, "trained", reading=blind.PLAIN).value == mine["value"].min()
     assert len(agreement_table(table)) == 3 * 2 * 2
+    over = pairs_table(table, ["model", "reading"], 0.95)
+    assert over.iloc[0].to_dict() == {
+        "model": "trained",
+        "reading": blind.PLAIN,
+        "pairs": "3 of 3",
+        "mean": f"{mine['value'].mean():z.2f}",
+        "lowest": f"{mine['value'].min():z.2f}",
+        "highest": f"{mine['value'].max():z.2f}",
+    }
+    assert len(over) == 2 * 2
+    ring = pd.DataFrame({"a": [0, 1, 2, 3, 0], "b": [1, 2, 3, 4, 4], "model": "trained", "value": [1.0, 2, 6, 4, 2]})
+    low, high = over_pairs(ring["value"].to_numpy(), ring[["a", "b"]].to_numpy(), 0.95)[1:3]
+    over = pairs_table(ring, ["model"], 0.95)
+    assert over.iloc[0]["pairs"] == "5 of 10"
+    assert over.iloc[0]["over seeds"] == f"[{low:.2f}, {high:.2f}]"
     with pytest.raises(NotComputable, match="share enough"):
         smallest(table, "nobody's")
 
@@ -76,7 +92,13 @@ def test_a_concept_that_one_seed_forgets_is_told_apart_by_the_patients_they_shar
     assert table.loc["g0", "seed 2"] == pytest.approx(0.9**2, abs=0.05)
     assert table.loc["g0", "q"] < 0.01
     assert table["mean"].is_monotonic_decreasing
-    assert blind_spots_by_seed(table.reset_index()).axes
+    drawn = table.reset_index().assign(q=np.linspace(0.01, 0.08, len(table)))
+    axes = blind_spots_by_seed(drawn, 0.05).axes[0]
+    starred = [label.get_text().endswith("*") for label in axes.get_yticklabels()]
+    assert starred == (drawn["q"] < 0.05).tolist()
+    assert len(axes.get_legend().get_texts()) == 3
+    many = table.reset_index().assign(**{f"seed {seed}": 0.5 for seed in range(20)})
+    assert blind_spots_by_seed(many, 0.05).axes[0].get_legend() is None  # no twenty markers to be told apart
 
 
 def test_directions_are_of_training_patients_and_draws_of_patients_are_shared(
@@ -108,3 +130,25 @@ def test_a_quotient_that_may_be_anything_is_a_dash() -> None:
     row = {"model": "trained", "seed": 0, "other": 1, "own": 0.5, "between": 0.0, "low": np.nan, "high": np.nan}
     table = shared_table(pd.DataFrame([row | {"value": np.nan}, row | {"value": 1.5, "low": 1.4, "high": 1.6}]))
     assert table["first over second"].tolist() == ["—", "1.50 [1.40, 1.60]"]
+    over = pairs_table(
+        pd.DataFrame([row | {"value": np.nan}, row | {"seed": 1, "other": 0, "value": 1.5}]), ["model"], 0.95
+    )
+    assert over.iloc[0][["pairs", "mean"]].tolist() == ["1 of 1", "—"]  # a pair from both its ends is one
+
+
+def test_claims_by_seeds_say_what_holds_in_which_and_begin_with_those_that_hold_in_all() -> None:
+    rows = [
+        ("a", 0, "holds", 0.7), ("a", 1, "does not hold", 0.1), ("b", 0, "holds", 0.8), ("b", 1, "holds", 0.9),
+        ("c", 0, "not licensed: control 'x' missing", 0.5), ("c", 1, "not computable here: 3 patients", np.nan),
+        ("d", 0, "holds", 0.2), ("c", 2, "does not hold", -0.001),
+    ]  # fmt: skip
+    ledger = pd.DataFrame(rows, columns=["id", "seed", "verdict", "value"])
+    table = claims_table(ledger.assign(statement=ledger["id"].str.upper()))
+    assert table.columns.tolist() == ["claim", "holds in", "seed 0", "seed 1", "seed 2"]
+    assert table.to_numpy().tolist() == [
+        ["B", "2 of 2", "● 0.80", "● 0.90", "—"],
+        ["A", "1 of 2", "● 0.70", "○ 0.10", "—"],
+        ["C", "0 of 2", "· 0.50", "—", "○ 0.00"],
+    ]
+    with pytest.raises(NotComputable, match="two seeds"):
+        claims_table(ledger[ledger["seed"] == 0].assign(statement="one"))

@@ -132,6 +132,37 @@ def test_the_map_holds_the_concepts_with_enough_carriers(folders, tmp_path):
     assert found["unforeseen"].is_monotonic_decreasing
     assert error_concepts.one_concept(tmp_path, 0)["concept"] == found["concept"][0]
     assert -1 <= error_concepts.direction_agreement(tmp_path) <= 1
+    rows = error.load_rows(folders / "trained")
+    one = rows.index["group_one"].to_numpy(bool) & rows.test
+    counted = found.set_index("concept").loc["one"]
+    assert (counted["encounters"], counted["carriers"]) == (one.sum(), len(set(rows.patients[one])))
+
+
+def test_directions_of_the_map_at_random_too_come_from_training_patients(folders, tmp_path, monkeypatch):
+    given, draw = [], error_concepts.random_directions
+    monkeypatch.setattr(error_concepts, "random_directions", lambda z, rng: given.append(z) or draw(z, rng))
+    models = [folders / name for name in ("trained", "twin")]
+    error_concepts.map_blind_spots(tmp_path, folders / "cohort", *models, folders / "parts", HOW, 0)
+    for z, rows in zip(given, map(error.load_rows, models), strict=True):
+        assert np.array_equal(z, rows.z[rows.train])
+
+
+def test_a_concept_is_foreseen_worse_or_better_only_beyond_its_band_and_at_the_q_of_the_map(tmp_path):
+    table = pd.DataFrame(
+        [("above", 0.9, 0.01), ("above, by chance", 0.9, 0.2), ("within", 0.5, 0.01), ("below", 0.1, 0.049)],
+        columns=["concept", "unforeseen", "q"],
+    )
+    write_table(tmp_path / "map.parquet", table.assign(model="trained", band_low=0.4, band_high=0.6))
+    found = error_concepts.load_map(tmp_path, "trained").set_index("concept")["foreseen"]
+    assert found.to_dict() == {"above": "worse", "above, by chance": "like", "within": "like", "below": "better"}
+    assert [error_concepts.count_foreseen(tmp_path, how) for how in ("worse", "like", "better")] == [1, 2, 1]
+
+
+def test_a_diagnosis_has_words_beside_its_code(folders):
+    cohort = cohort_encounters.load(folders / "cohort")
+    named = cohort.vocabulary.assign(token=[f"ICD10//R{i:02}" for i in range(len(cohort.vocabulary))])
+    given = cohort._replace(vocabulary=named), error.load_rows(folders / "trained"), 5
+    assert "symptom of heart or breathing (R06)" in set(error_concepts.concepts_of(*given)[1]["concept"])
 
 
 def test_probes_of_e_that_cannot_be_computed_say_why(folders, tmp_path):
@@ -203,3 +234,23 @@ def test_what_the_wrong_target_costs_can_be_negative(toy_folder, toy_model_folde
     assert found["mismatch"].low > 0
     assert found["removed"].high < 0
     assert found["spread"].low > 1
+
+
+def test_a_target_that_is_met_because_it_hardly_varies_is_told_by_its_units(
+    toy_folder, toy_model_folder, tmp_path, monkeypatch
+):
+    """The target is half of z about its mean, and the predictor says the mean: nothing is foreseen of either."""
+    make_objects(tmp_path, toy_folder, toy_model_folder)
+    found, rows = load_objects(tmp_path), error.load_rows(tmp_path)
+    mean = rows.z[rows.test].mean(axis=0)
+    z_hat = np.broadcast_to(mean, found.z_hat.shape)
+    save_objects(tmp_path, found._replace(z_hat=np.array(z_hat), e=rows.z - z_hat))
+    who = np.unique(found.index["subject_id"], return_inverse=True)[1]
+    monkeypatch.setattr(
+        error, "encode", lambda encoder, packed, chosen: torch.from_numpy((mean + found.z[np.isin(who, chosen)]) / 2)
+    )
+    how = Inference(bootstrap=50, min_patients=5)
+    told = error.mismatch_in_error(toy_model_folder, tmp_path, toy_folder, how, np.random.default_rng(0))
+    assert told["spread"].value == pytest.approx(0.25, rel=1e-4)
+    assert told["removed"].value == pytest.approx(0.75, rel=1e-4)
+    assert told["removed in units"].value == pytest.approx(0, abs=1e-4)

@@ -9,8 +9,11 @@ import pytest
 from jepascope import params
 from jepascope.analysis.inference.stats import Inference, NotComputable
 from jepascope.analysis.sae import Settings, fit
-from jepascope.objects import Objects
+from jepascope.book.tables.seeds import features_table
+from jepascope.objects import Objects, save_objects
+from jepascope.pipeline.dictionary.dictionaries import NOISE, save_dictionary
 from jepascope.pipeline.seeds.features import Spoken, match, match_features, mean_correlation
+from jepascope.store import read_table, write_table
 
 HOW = Inference(bootstrap=200, permutations=20)
 D, F = 12, 10
@@ -70,8 +73,8 @@ def test_test_patients_have_no_part_in_the_rotation_nor_in_the_pairs(models: tup
     # Few test patients: pairs chosen on them would seem to fire together.
     index = one.objects.index.copy()
     index.loc[index["subject_id"].gt(40) & test, "split"] = "validation"
-    few = one._replace(objects=one.objects._replace(index=index))
-    assert match(few, stranger, False, HOW, rng)["value"] < 0.05
+    few, unlike = (spoken._replace(objects=spoken.objects._replace(index=index)) for spoken in (one, stranger))
+    assert match(few, unlike, False, HOW, rng)["value"] < 0.05
 
 
 def test_the_mean_correlation_is_the_mean_of_pearsons_r() -> None:
@@ -99,6 +102,39 @@ def test_the_interval_of_a_mean_correlation_is_that_of_computing_it_again_in_eve
     assert same[:3] == pytest.approx((1, 1, 1))  # r is one in every draw
     silent = mean_correlation(np.c_[f[:, :1], 0 * f[:, :1]], f, patients, HOW, rng)
     assert silent[:3] == pytest.approx((0.5, 0.5, 0.5))  # one equal, one that is never on
+
+
+def test_a_seed_whose_vote_keeps_nothing_takes_no_other_seeds_features_with_it(
+    models: tuple[Spoken, ...], tmp_path: Path
+) -> None:
+    given: list[int | Path] = []
+    for seed, kept in enumerate((F, F, 0, F)):
+        folders = [tmp_path / f"{name}{seed}" for name in ("objects", "votes", "twin", "baselines")]
+        for folder in folders:
+            folder.mkdir()
+        spoken = models[seed % 2]
+        save_objects(folders[0], spoken.objects)
+        save_objects(folders[2], spoken.objects)
+        save_dictionary(folders[1], spoken.dictionary, "kept")
+        save_dictionary(folders[3], spoken.dictionary, "twin")
+        write_table(folders[1] / "votes.parquet", pd.DataFrame({"kept": np.arange(F) < kept}))
+        write_table(folders[1] / "floors.parquet", pd.DataFrame({"data": [NOISE], "kept": [0]}))
+        given += [seed, *folders]
+    match_features(tmp_path, params.Statistics(bootstrap=20, permutations=10), *given)
+    table = read_table(tmp_path / "matches.parquet")
+    assert table[["a", "b"]].drop_duplicates().to_numpy().tolist() == [[0, 1], [0, 3], [1, 3]]
+    shown = features_table(table, 0.95)
+    assert set(shown["pairs"]) == {"3 of 3"}
+    assert shown.iloc[0]["lowest"] == f"{table.iloc[0]['same_direction'] / F:.2f}"
+    with pytest.raises(NotComputable, match="seed 2: 0 features kept by the vote"):
+        match_features(tmp_path, params.Statistics(), *given[5:15])
+
+
+def test_seeds_that_hold_other_encounters_are_not_matched_row_by_row(models: tuple[Spoken, ...]) -> None:
+    one, other, _ = models
+    index = other.objects.index.assign(subject_id=other.objects.index["subject_id"].to_numpy()[::-1])
+    with pytest.raises(ValueError, match="different encounters"):
+        match(one, other._replace(objects=other.objects._replace(index=index)), False, HOW, np.random.default_rng(0))
 
 
 def test_one_seed_alone_has_nothing_to_be_matched_with(tmp_path: Path) -> None:

@@ -9,9 +9,10 @@ import pandas as pd
 import pytest
 
 from jepascope import params
-from jepascope.analysis.inference.stats import NotComputable
+from jepascope.analysis.inference.stats import Inference, NotComputable
 from jepascope.analysis.sae import Settings, fit
 from jepascope.book.figures import predictor as figures
+from jepascope.book.figures.seeds import seeds_alike
 from jepascope.book.tables import predictor as tables
 from jepascope.cohort.encounters import Encounters
 from jepascope.objects import Objects, embed, load_objects, save_objects
@@ -68,7 +69,7 @@ def done(folders: dict[str, Path], toy_folder: Path) -> dict[str, Path]:
     dictionaries.save_dictionary(f["votes"], fit(load_objects(f["trained"]).z, settings, 0), "kept")
     write_table(f["votes"] / "votes.parquet", pd.DataFrame({"kept": [True] * 12, "reappears": 0.9}))
     write_table(f["votes"] / "floors.parquet", pd.DataFrame({"data": ["z", dictionaries.NOISE], "kept": [12, 0]}))
-    words.read_features(f["features"], toy_folder, *both, f["references"], f["votes"], STATISTICS, SAE, 0)
+    words.read_features(f["features"], toy_folder, toy_folder, *both, f["references"], f["votes"], STATISTICS, SAE, 0)
     words.read_concepts(f["concepts"], *both, STATISTICS, 0)
     temporal_features.split_in_time(f["temporal"], *both, STATISTICS, SAE, 0)
     return f
@@ -105,14 +106,14 @@ def test_every_reading_of_the_chapter_is_there_with_its_null(done) -> None:
         "likeness": ("alike", "alike_over_persistence", "alike_less_axes"),
         "features": ("above_shuffled", "above_persistence"),
         "concepts": ("concepts", "concepts_over_persistence", "own_over_transferred"),
-        "temporal": ("predictable", "novel"),
+        "temporal": ("predictable", "predictable_codes", "novel_codes"),
     }
     for step, names in wanted.items():
         for name in names:
             found = load_reading(done[step], name)
             assert found.estimate.low <= found.estimate.high
             assert found.null.low <= found.null.value <= found.null.high
-            assert found.untrained is not None or name in ("alike_less_axes", "novel")
+            assert found.untrained is not None or name == "alike_less_axes"
     with pytest.raises(NotComputable, match="no such was not computed"):
         load_reading(done["likeness"], "no_such")
 
@@ -128,20 +129,40 @@ def test_concepts_are_read_where_an_earlier_encounter_had_a_psychiatric_code(don
     assert found.n_rows == len(objects.index.query("split == 'test' and k >= 2"))
 
 
-def test_the_predictable_part_reads_the_past_alone(folders, objects, tmp_path) -> None:
+def test_a_split_after_the_fact_reads_the_past_alone(folders, objects, tmp_path) -> None:
+    """Moving the last encounter of test patients moves no prediction of it, and nothing that was fitted."""
     index = objects.index
     last = (index["k"].to_numpy() == index.groupby("subject_id")["k"].transform("max")) & (index["split"] == "test")
     z = objects.z.copy()
     z[last] += 5
-    _, before = temporal_features._predictable(folders["trained"])
-    _, after = temporal_features._predictable(saved(tmp_path / "moved", objects._replace(z=z)))
-    np.testing.assert_array_equal(before, after)
+    how, settings = Inference(**STATISTICS.model_dump()), Settings(**SAE.model_dump())
+    moved = saved(tmp_path / "moved", objects._replace(z=z))
+    before, after = (temporal_features.split(at, how, settings, 0) for at in (folders["trained"], moved))
+    np.testing.assert_array_equal(before.line, after.line)
+    np.testing.assert_array_equal(before.codes.predictable, after.codes.predictable)
+    assert not np.array_equal(before.codes.novel, after.codes.novel)
+    for ours, theirs in zip(before.dictionary.weights, after.dictionary.weights, strict=True):
+        np.testing.assert_array_equal(ours.numpy(), theirs.numpy())
+
+
+def test_claims_about_codes_are_differences_of_the_table_beside_them(done) -> None:
+    table = load_table(done["temporal"], "agreement").set_index(["code", "reading"])["value"]
+    by_feature = load_table(done["temporal"], "codes")
+    for name, (code, own, rival) in temporal_features.CLAIMED.items():
+        value = load_reading(done["temporal"], name).estimate.value
+        assert value == pytest.approx(table[code, own] - table[code, rival])
+        assert table[code, own] == pytest.approx(by_feature[f"{code}, {own}"].mean())
+
+
+def test_a_verdict_needs_a_word_before_it_needs_more_than_memory() -> None:
+    found = words.verdicts(np.array([0.01, 0.01, 0.2]), np.array([0.01, 0.2, 0.01]), 0.95)
+    assert found.tolist() == [words.FORESEEN, words.REMEMBERED, words.NO_WORD]
 
 
 def test_intervals_of_features_are_of_the_level_that_was_asked_for(done, toy_folder, tmp_path) -> None:
     f, half = done, STATISTICS.model_copy(update={"level": 0.5})
     models = (f["trained"], f["twin"], f["references"], f["votes"])
-    words.read_features(tmp_path, toy_folder, *models, half, SAE, 0)
+    words.read_features(tmp_path, toy_folder, toy_folder, *models, half, SAE, 0)
     wide, narrow = (load_table(at, "features") for at in (f["features"], tmp_path))
     np.testing.assert_allclose(wide["auroc ẑ"], narrow["auroc ẑ"])
     assert ((narrow["high"] - narrow["low"]) < 0.7 * (wide["high"] - wide["low"])).all()
@@ -161,14 +182,27 @@ def test_figures_and_tables_take_what_the_steps_leave(done) -> None:
         figures.likeness_bars(load_table(done["likeness"], "likeness")),
         figures.spectra(axes),
         figures.shared_directions(axes, load_table(done["references"], "angles")),
-        figures.vocabulary_scatter(features),
+        figures.known_words(features),
+        figures.known_words(pd.concat([features] * 4)),
+        figures.split_codes(load_table(done["temporal"], "codes")),
         figures.concept_forest(load_table(done["concepts"], "concepts")),
     ]
     assert all(figure.axes for figure in drawn)
     assert len(tables.words_table(features)) == len(features) == words.load_counts(done["features"])["carried"]
     assert tables.skill_table(load_table(done["references"], "skills"))["predictor"].iloc[0] == "ẑ"
     assert len(tables.coverage_table(load_table(done["features"], "coverage"))) == 4
-    assert len(tables.shares_table(load_table(done["temporal"], "shares"))) == 4
+    assert len(tables.shares_table(load_table(done["temporal"], "shares"))) == 6
+    assert tables.agreement_table(load_table(done["temporal"], "agreement")).shape == (2, 1 + 5)
+    counts = words.load_counts(done["features"])
+    assert sum(counts[name] for name in (words.FORESEEN, words.REMEMBERED, words.NO_WORD)) == counts["carried"]
+
+
+def test_a_long_title_keeps_its_code() -> None:
+    assert figures.shortened("depression (F32)") == "depression (F32)"
+    short = figures.shortened("Supervision of pregnancy with other poor reproductive history (O09)")
+    assert len(short) <= 40
+    assert short.endswith("… (O09)")
+    assert figures.shortened("x" * 60) == "x" * 39 + "…"
 
 
 def test_a_seed_and_its_turned_copy_are_one_and_strangers_are_not(folders, objects, tmp_path) -> None:
@@ -181,7 +215,7 @@ def test_a_seed_and_its_turned_copy_are_one_and_strangers_are_not(folders, objec
     assert table.loc[["z", "ẑ"], "value"].tolist() == pytest.approx([1, 1], abs=1e-3)
     assert table.loc["z of another patient", "value"] < 0.7
     assert abs(table.loc["untrained z", "value"]) < 0.3
-    assert figures.seeds_alike(table.reset_index()).axes
+    assert seeds_alike(table.reset_index()).axes
     shares = load_table(out, "shares").set_index(["model", "seed"])
     own = shares.loc[("trained", 0), "own"]  # of ẑ with z: the same in a turned copy, and all of what is shared
     assert shares.loc[("trained", 1), "own"] == pytest.approx(own, abs=1e-4)

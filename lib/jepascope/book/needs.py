@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 
 import yaml
 
+from jepascope.analysis.inference.pairs import compared_pairs
 from jepascope.book.notebooks import ChapterError, ChapterSource
 from jepascope.params import Profile, project_root
 
@@ -34,10 +35,10 @@ def needs(chapter: ChapterSource, profile: Profile, n_seeds: int, attempt: int) 
 
     A planted cohort says how large it is; how large one of records is says resources.yaml, under `cohorts`. A smaller
     one than the measured asks for as much.
-    What compares every pair of seeds (`pairs` in resources.yaml) grows with their square, and what holds all of them
-    in memory by `seed_mb` each. Each `attempt` (1, 2, …) asks for the first one's time and memory once more, as what
-    failed may have lacked them. GPUs are as many as share a batch, for chapters that declare a section whose device is
-    cuda. Raises ChapterError when resources.yaml lacks an entry.
+    What compares pairs of seeds (`pairs` in resources.yaml) grows with the seeds and the compared pairs, and what holds
+    something of all seeds in memory by `seed_mb` each. Each `attempt` (1, 2, …) asks for the first one's time and
+    memory once more, as what failed may have lacked them. GPUs are as many as share a batch, for chapters that declare
+    a section whose device is cuda. Raises ChapterError when resources.yaml lacks an entry.
     """
     table = read_measured()
     try:
@@ -45,7 +46,7 @@ def needs(chapter: ChapterSource, profile: Profile, n_seeds: int, attempt: int) 
         planted = profile.synthetic.patients if profile.source.kind == "synthetic" else 0
         size = table["cohorts"].get(profile.profile, max(1.0, planted / table["patients"]))
         seeds = max(1.0, n_seeds / table["seeds"]) if "seeds" in chapter.depends_on else 1.0
-        longer = max(1.0, n_seeds * (n_seeds - 1) / (table["seeds"] * (table["seeds"] - 1)))
+        longer = max(1.0, comparisons(n_seeds) / comparisons(table["seeds"]))
         seconds = measured["seconds"] * size * (longer if measured.get("pairs") else seeds)
         data_mb = max(LEAST_DATA_MB, measured["mem_mb"] - table["libraries_mb"])
         data_mb += measured.get("seed_mb", 0) * max(0, n_seeds - table["seeds"])
@@ -57,8 +58,13 @@ def needs(chapter: ChapterSource, profile: Profile, n_seeds: int, attempt: int) 
 
 
 def compared_in_pairs() -> list[str]:
-    """The chapters that compare every pair of seeds: with more seeds they grow faster than all others."""
+    """The chapters that compare pairs of seeds: with a few seeds more they grow faster than all others."""
     return [name for name, measured in read_measured()["chapters"].items() if measured.get("pairs")]
+
+
+def comparisons(seeds: int) -> int:
+    """What comparing seeds costs, in pairs: what is made once for each seed takes about as long as a pair."""
+    return seeds + len(compared_pairs(seeds))
 
 
 def read_measured() -> dict[str, Any]:

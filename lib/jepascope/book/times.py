@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pandas as pd
 
+from jepascope.book.needs import comparisons
 from jepascope.book.notebooks import read_book
 from jepascope.book.standing import EXECUTED, RESULTS
 from jepascope.params import project_root
@@ -43,10 +44,10 @@ def cost_of_seeds(times: pd.DataFrame, seeds: int, pairs: Collection[str] = ()) 
 
     A chapter that runs per seed costs its mean over the seeds that have run, times `seeds`. One that runs once counts
     once: as it was measured, or longer where it collects the seeds, by as many as there are more of them, and by as
-    many more pairs of them where the chapter is one of `pairs`.
+    many more comparisons (`needs.comparisons`) where the chapter is one of `pairs`.
     """
     had = max(1, times.loc[times["per_seed"], "seed"].nunique())
-    more_pairs = seeds * (seeds - 1) / max(1, had * (had - 1))
+    more_pairs = comparisons(seeds) / comparisons(had)
     each = times.groupby("chapter", sort=False).agg(
         each=("seconds", "mean"), per_seed=("per_seed", "first"), collects=("collects_seeds", "first")
     )

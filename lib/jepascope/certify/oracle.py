@@ -20,17 +20,16 @@ from jepascope.analysis.inference.bca import bca_of_sums
 from jepascope.analysis.inference.stats import (
     Estimate,
     Inference,
-    NotComputable,
     Null,
-    bootstrap_of_sums,
     null_of,
     patient_codes,
     permuted_rows,
-    require_carriers,
 )
 
 # A token that so few encounters have, come or expected, has no normal score.
 MIN_CARRIERS = 20.0
+# z varies by about one; less variance than this is rounding.
+EMPTY = 1e-12
 
 
 class ErrorParts(NamedTuple):
@@ -217,61 +216,15 @@ def agree(
     noise = within.T @ within / (len(m) * (M - 1) * M)  # [D, D], what M futures add to the covariance of r
     truth = leading_axes(np.cov(r.T) - noise, axes)
     squared = [np.square(leading_axes(np.cov(x.T), axes) @ truth.T).sum() / axes for x in (estimated, e)]
-    null = null_of(np.array(moved), found.value, how.level)
+    # An estimate that is the same for all is a stranger's, too: rounding must not decide between them.
+    null = null_of(np.round(moved, 12), round(found.value, 12), how.level)
     return Agreement(found, null, float(squared[0]), float(squared[1]), axes / m.shape[1])
 
 
 def leading_axes(covariance: np.ndarray, n: int) -> np.ndarray:
-    """The n leading principal axes of covariances [..., D, D], unit rows [..., n, D], largest first."""
-    return np.swapaxes(np.linalg.eigh(covariance)[1][..., ::-1], -1, -2)[..., :n, :]
+    """The n leading principal axes of covariances [..., D, D], unit rows [..., n, D], largest first.
 
-
-def foreseen_shares(
-    spaces: dict[str, np.ndarray],
-    z: np.ndarray,
-    directions: np.ndarray,
-    states: np.ndarray,
-    patients: np.ndarray,
-    how: Inference,
-    rng: np.random.Generator,
-) -> pd.DataFrame:
-    """How much of what each concept does to z is already in a prediction of it: 0 is blindness, 1 is foresight.
-
-    Along the concept's direction w, the mean of w · x where the concept is on, less where it is off, over that of z.
-    Much else moves z along any direction, and a share of variance would be a share of that; a contrast is the concept's
-    own. Of E[z | state] it is what the state foretold, so nought for a shock.
-
-    Args: spaces name -> [n, D]; z [n, D]; directions [Q, D]; states bool [n, Q]; patients [n]. Returns rows by concept
-    number and space: concept, space, value, low, high, n_rows, n_patients; NaN, with a reason, where too few patients
-    have the concept or z doesn't tell it.
+    Noughts where there is no variance: a reader that found nothing names no axis, and must not be given the first ones.
     """
-    seed = int(rng.integers(2**63))
-    records = []
-    for q, w in enumerate(directions):
-        on, at = states[:, q].astype(float), {name: x @ w for name, x in {**spaces, "z": z}.items()}
-        for name in spaces:
-            pair = (at[name], at["z"])
-            columns = np.stack([on, 1 - on, *(v * part for v in pair for part in (on, 1 - on))], axis=1)
-            record = {"concept": q, "space": name}
-            try:
-                require_carriers(states[:, q], patients, how.min_carriers)
-                told = bootstrap_of_sums(
-                    _contrast_of_z, columns, patients, how.bootstrap, how.level, np.random.default_rng(seed)
-                )
-                if told.low <= 0:
-                    raise NotComputable("z doesn't tell the concept along its direction")
-                draws = np.random.default_rng(seed)
-                share = bootstrap_of_sums(_contrast_ratio, columns, patients, how.bootstrap, how.level, draws)
-                records.append(record | share._asdict() | {"reason": ""})
-            except NotComputable as reason:
-                records.append(record | {"value": np.nan, "reason": str(reason)})
-    return pd.DataFrame(records).reindex(columns=["concept", "space", *Estimate._fields, "reason"])
-
-
-def _contrast_ratio(s: np.ndarray) -> np.ndarray:
-    """(mean on − mean off) of x over that of z, from sums [draws, 6]: rows on, rows off, x on, x off, z on, z off."""
-    return (s[:, 2] / s[:, 0] - s[:, 3] / s[:, 1]) / _contrast_of_z(s)
-
-
-def _contrast_of_z(s: np.ndarray) -> np.ndarray:
-    return s[:, 4] / s[:, 0] - s[:, 5] / s[:, 1]
+    axes = np.swapaxes(np.linalg.eigh(covariance)[1][..., ::-1], -1, -2)[..., :n, :]
+    return axes * (np.trace(covariance, axis1=-2, axis2=-1) > EMPTY)[..., None, None]

@@ -136,6 +136,12 @@ def _cosine(s: np.ndarray) -> np.ndarray:
     return s[:, 0] / np.sqrt(s[:, 1] * s[:, 2])
 
 
+def displacements(z: np.ndarray, states: np.ndarray, directions: np.ndarray) -> np.ndarray:
+    """How far apart z [N, D] lies, along each concept's direction [Q, D], with and without it (states [N, Q]). [Q]."""
+    on, at = np.asarray(states, float), z @ directions.T  # [N, Q]
+    return (on * at).sum(axis=0) / on.sum(axis=0) - ((1 - on) * at).sum(axis=0) / (1 - on).sum(axis=0)
+
+
 def carried_over(effect: np.ndarray, directions: np.ndarray, sizes: np.ndarray) -> np.ndarray:
     """The share of a concept's displacement of z that is there at k + 1: 1 is a concept that stays, 0 one that is gone.
 

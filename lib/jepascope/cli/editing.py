@@ -66,4 +66,4 @@ def _times(options: argparse.Namespace) -> None:
     print(
         f"{n} seeds: {total / 3600:.1f} hours of one job at a time, {repeated / n / 60:.0f} minutes for each seed more"
     )
-    print("chapters over all seeds are counted once, and grow with the seeds, or with the pairs of them")
+    print("chapters over all seeds are counted once, and grow with the seeds, or with the pairs that are compared")

@@ -14,11 +14,12 @@ from jepascope.analysis.error.decomposition import Parts
 from jepascope.analysis.error.relative_spectrum import RIDGE, Ratios, ratios
 from jepascope.analysis.inference.stats import Inference
 
-# Random directions are drawn from z's covariance to these powers, to have all variances among them.
-POWERS = (-3.0, -2.0, -1.0, 0.0, 1.0)
+# Random directions are drawn from z's covariance to a power between these: from its thinnest axes to its thickest.
+POWERS = (-1.5, 1.0)
 # As many as it takes for one concept of dozens to have a q-value under 5 %.
-CANDIDATES = 40_000
 MATCHED = 2000
+# So many that the matched ones have the concept's variance within a few tenths.
+CANDIDATES = 100_000
 
 
 class BlindSpots(NamedTuple):
@@ -57,6 +58,7 @@ def mean_differences(z: np.ndarray, labels: np.ndarray) -> np.ndarray:
 
 def blind_spots(
     directions: np.ndarray,
+    random: np.ndarray,
     e: np.ndarray,
     z: np.ndarray,
     mean: np.ndarray,
@@ -72,11 +74,11 @@ def blind_spots(
     Σ (wᵀ(e − g))²) / V with g of `own`, which read what the predictor read; lost = the same gain from `own` to `past`,
     which also read what came before. All fits are to other patients, so the last two may be slightly negative.
 
-    A direction's variance alone decides much of how well it is foreseen, so each concept is compared with random
-    directions of about the same variance per unit length.
+    A direction's variance alone decides much of how well it is foreseen, so each concept is compared with the `MATCHED`
+    directions of `random` [n, D] (`random_directions`) whose variance is nearest to its own, per unit length.
 
-    Args: e, z [M, D] on test patients, mean [D] of training patients, own and past aligned with e, patients [M].
-    Raises NotComputable under `how.min_patients`.
+    Args: e, z [M, D] on test patients, mean [D] of training patients, own and past aligned with e, patients [M]; both
+    kinds of directions from training patients. Raises NotComputable under `how.min_patients`.
     """
     before = np.square((z - mean) @ directions.T)
     left = [np.square(part @ directions.T) for part in (e, e - own.bias, own.innovation, past.innovation)]
@@ -86,28 +88,29 @@ def blind_spots(
         ratios(over, before, patients, how, np.random.default_rng(seed))
         for over in (left[0], left[1] - left[2], left[2] - left[3])
     )
-    random = random_directions(z - mean, rng)
     # Along w the mean square of x is wᵀ (Σ x xᵀ / M) w: no need to project every row on every direction.
     left_over, spread = (np.sum((random @ (x.T @ x / len(x))) * random, axis=1) for x in (e, z - mean))
     by_chance = left_over / spread
     tail = (1 - how.level) / 2
     band, p = np.empty((len(directions), 2)), np.empty(len(directions))
     for q, variance in enumerate(before.mean(axis=0)):
-        nearest = np.sort(by_chance[np.argsort(np.abs(np.log(spread / variance)))[:MATCHED]])
-        band[q] = np.quantile(nearest, [tail, 1 - tail])
-        above = np.count_nonzero(nearest >= unforeseen.value[q])
+        apart = np.abs(np.log(spread / variance))
+        matched = by_chance[np.argpartition(apart, MATCHED)[:MATCHED]]
+        band[q] = np.quantile(matched, [tail, 1 - tail])
+        above = np.count_nonzero(matched >= unforeseen.value[q])
         p[q] = min(1.0, 2 * (1 + min(above, MATCHED - above)) / (1 + MATCHED))
     return BlindSpots(unforeseen, systematic, lost, band, p)
 
 
 def random_directions(z: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """Random unit directions [CANDIDATES, D] that cover the variances z has, from its thin axes to its thick ones.
+    """Random unit directions [CANDIDATES, D] of all variances that z [N, D] has, without a gap between thin and thick.
 
-    Gaussian vectors multiplied by Cov(z)^power: isotropic ones (power 0) alone would all have the mean variance.
+    Gaussian vectors multiplied by Cov(z)^power, the power itself drawn from `POWERS`. One power gives one variance, in
+    many dimensions nearly exactly: isotropic vectors (0) have the mean variance, and labels dealt at random have
+    directions of power −1/2, as Σ⁻¹ (μ₁ − μ₀) then is Σ⁻¹ times noise of covariance Σ.
     """
     values, vectors = np.linalg.eigh(np.cov(z, rowvar=False))
     values = np.clip(values, RIDGE * values.mean(), None)
-    each = CANDIDATES // len(POWERS)
-    drawn = [(rng.standard_normal((each, len(values))) * values**power) @ vectors.T for power in POWERS]
-    found = np.concatenate(drawn)
+    powers = rng.uniform(*POWERS, (CANDIDATES, 1))
+    found = (rng.standard_normal((CANDIDATES, len(values))) * values**powers) @ vectors.T
     return found / np.linalg.norm(found, axis=1, keepdims=True)

@@ -26,8 +26,9 @@ from jepascope.analysis.inference.stats import (
     permuted_rows,
 )
 
-# Ridge on standardised inputs, in units of the number of rows: from hardly any to nothing but the mean.
-PENALTIES = (1e-2, 1e-1, 1.0, 1000.0)
+# Ridge on standardised inputs, in units of the number of rows. The last says nothing but the mean, and exactly that: a
+# reader that found nothing would otherwise leave a share of a millionth, with an interval that misses nought.
+PENALTIES = (1e-3, 1e-2, 1e-1, 1.0, 10.0, np.inf)
 PARTS = ("bias", "systematic", "innovation")
 
 
@@ -40,7 +41,7 @@ class Parts(NamedTuple):
 
 
 class Reader(NamedTuple):
-    """A fitted g(x) = ē + W (x − x̄)."""
+    """A fitted g(x) = ē + W (x − x̄); with an infinite penalty W is nought, and g has read nothing."""
 
     W: np.ndarray  # [P, D]
     x_mean: np.ndarray  # [P]
@@ -71,7 +72,7 @@ class _Solver(NamedTuple):
     """Cholesky factors for each penalty, and 1 / s of the inputs."""
 
     inverse: np.ndarray  # [P]
-    factors: list[tuple[np.ndarray, bool]]
+    factors: list[tuple[np.ndarray, bool] | None]  # None where the penalty is infinite
 
 
 def decompose(e: np.ndarray, inputs: np.ndarray, patients: np.ndarray, folds: int, rng: np.random.Generator) -> Parts:
@@ -219,6 +220,8 @@ def _null_of_moved(
 ) -> Null:
     """What the last reader gains over the one before it (or over the constant) where a part of e moves."""
     inside, outside = (np.flatnonzero(part) for part in split)
+    # In single precision a reader of nothing would differ from the constant by rounding, and p would count that.
+    stays, moves = np.asarray(stays, float), np.asarray(moves, float)
     fold = grouped_folds(patients[inside], how.folds, rng)
     members = [fold == f for f in range(how.folds)]
     e = (stays + moves)[inside]
@@ -304,14 +307,18 @@ def _solver(m: _Moments) -> _Solver:
     # A constant input says nothing; its scale must not blow up what rounding left of it.
     inverse = np.where(scale > 1e-6, 1 / np.maximum(scale, 1e-6), 0.0)
     R, identity = covariance * np.outer(inverse, inverse), np.eye(len(scale))
-    return _Solver(inverse, [cho_factor(R + penalty * identity) for penalty in PENALTIES])
+    factors = [cho_factor(R + penalty * identity) if np.isfinite(penalty) else None for penalty in PENALTIES]
+    return _Solver(inverse, factors)
 
 
 def _readers(solver: _Solver, m: _Moments) -> list[Reader]:
     """A fit for each penalty: W = s⁻¹ (R + λ I)⁻¹ s⁻¹ Cov(x, e)."""
     x_mean, e_mean = m.x / m.n, m.e / m.n
     toward = solver.inverse[:, None] * (m.xe / m.n - np.outer(x_mean, e_mean))  # [P, D]
-    weights = [solver.inverse[:, None] * cho_solve(factor, toward) for factor in solver.factors]
+    weights = [
+        np.zeros_like(toward) if factor is None else solver.inverse[:, None] * cho_solve(factor, toward)
+        for factor in solver.factors
+    ]
     return [Reader(W, x_mean, e_mean, penalty) for W, penalty in zip(weights, PENALTIES, strict=True)]
 
 

@@ -1,17 +1,21 @@
-"""How far apart seeds are, beyond what their patients explain.
+"""How far apart seeds are, beyond what their patients explain, and what pairs of them say.
 
 Each seed's estimate has an error of its own, from which patients happened to be in the test set. Only what the seeds
-differ by beyond that is the training's doing.
+differ by beyond that is the training's doing. Pairs of seeds share seeds: their number is not a number of observations.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import NamedTuple
 
 import numpy as np
 from scipy.optimize import brentq
 from scipy.stats import chi2, ncx2, rankdata
+from scipy.stats import t as student
 
+# Seeds for an interval over them: of three or four, Student's t and what pairs share make it mean nothing.
+FEWEST = 5
 # I² of 0.9999: an interval that reaches it says "nearly all".
 MOST_APART = 1e4
 
@@ -26,7 +30,37 @@ class Apart(NamedTuple):
     high: float
 
 
-def heterogeneity(values: np.ndarray, covariance: np.ndarray, level: float) -> Apart:
+class OverPairs(NamedTuple):
+    """A quantity of two seeds, over the pairs in which it was measured."""
+
+    mean: float
+    low: float  # of the mean, over seeds
+    high: float
+    lowest: float  # of any pair
+    highest: float
+    pairs: int
+
+
+def over_pairs(values: np.ndarray, pairs: np.ndarray, level: float) -> OverPairs:
+    """Mean of values [P] of pairs [P, 2] of seeds, with an interval over seeds: pairs that share one go together.
+
+    With θ̄ the mean and θ̄₋ᵢ that of the pairs without seed i, Σᵢ (θ̄ − θ̄₋ᵢ)² is on average at least the variance of θ̄
+    over seeds drawn anew, whichever pairs there are (Efron & Stein 1981). The interval is Student's, with S − 1 degrees
+    of freedom. It is NaN under `FEWEST` seeds, where it would be as wide as the scale of a correlation, where a seed is
+    in every pair, and where no pair differs from another: then nothing is known of other seeds.
+    """
+    pairs = np.asarray(pairs)
+    mean, seeds = float(np.mean(values)), np.unique(pairs)
+    without = [np.asarray(values)[(pairs != seed).all(axis=1)] for seed in seeds]
+    low = high = float("nan")
+    if len(seeds) >= FEWEST and np.ptp(values) > 0 and all(len(rest) for rest in without):
+        error = np.sqrt(sum((mean - rest.mean()) ** 2 for rest in without))
+        reach = float(student.ppf((1 + level) / 2, len(seeds) - 1) * error)
+        low, high = mean - reach, mean + reach
+    return OverPairs(mean, low, high, float(np.min(values)), float(np.max(values)), len(values))
+
+
+def heterogeneity(values: np.ndarray, covariance: np.ndarray, level: float, made_of: Iterable[int] = ()) -> Apart:
     """Cochran's Q and I² with an interval: a standard deviation of three numbers says nothing without one.
 
     Q = (θ − θ̄)ᵀ C⁻¹ (θ − θ̄) with θ̄ the generalised mean, S − 1 degrees of freedom, and I² = max(0, 1 − (S − 1) / Q)
@@ -34,13 +68,17 @@ def heterogeneity(values: np.ndarray, covariance: np.ndarray, level: float) -> A
     whose λ makes a Q like this one likely enough (Hedges & Pigott 2001). Seeds that share their patients have errors
     that go together: C with its covariances takes that into account, a diagonal C makes the test conservative.
 
-    Args: values [S], covariance [S, S] of their errors, level in (0, 1). All NaN under two seeds or where C is
-    singular: then nothing is known of the errors.
+    Args: values [S], covariance [S, S] of their errors, level in (0, 1). made_of: sizes n of the samples of which C was
+    estimated, as patients and draws of them. Of S − 1 contrasts the inverse of such a C is too large by
+    (n − 1) / (n − S − 1) on average (Hartlap, Simon & Schneider 2007); left in, a hundred seeds would differ by that
+    alone. All NaN under two seeds, or where C is singular or made of too few for so many seeds: then nothing is known
+    of the errors.
     """
     S = len(values)
-    if S < 2 or not np.isfinite(covariance).all() or np.linalg.matrix_rank(covariance) < S:
+    deflated = np.prod([max(0, n - S - 1) / (n - 1) for n in made_of])
+    if S < 2 or not deflated or not np.isfinite(covariance).all() or np.linalg.matrix_rank(covariance) < S:
         return Apart(*[float("nan")] * 5)
-    C = np.linalg.inv(covariance)
+    C = np.linalg.inv(covariance) * deflated
     apart = values - (C.sum(axis=0) @ values) / C.sum()
     Q, df = float(apart @ C @ apart), S - 1
     tail = (1 - level) / 2

@@ -16,9 +16,8 @@ from jepascope.analysis.inference.stats import (
     NotComputable,
     Null,
     bootstrap_of_sums,
-    null_of,
-    patient_sums,
 )
+from jepascope.analysis.predictor.exchange import exchanged
 from jepascope.analysis.predictor.prediction import skill, squared_error
 
 # Ridge weights beside an error summed over rows, X standardised: from hardly any to dominant at a few thousand rows.
@@ -99,10 +98,8 @@ def exchange_null(
     A whole patient at a time, as her errors hang together. Args as above.
     """
     columns = np.stack([squared_error(z, other) for other in (*predictions, origin)], axis=1)
-    sums = patient_sums(columns, patients, how.min_patients)  # [B, 3]
-    gain, total = sums[:, 1] - sums[:, 0], sums[:, 2].sum()
-    signs = rng.integers(0, 2, (how.permutations, len(sums))) * 2.0 - 1
-    return null_of(signs @ gain / total, float(gain.sum() / total), how.level)
+    gains = (columns[:, 1:2] - columns[:, :1]) / columns[:, 2].sum()  # [M, 1]
+    return exchanged(gains, patients, how, rng).null
 
 
 def shrinkage(

@@ -38,12 +38,6 @@ class Ranked(NamedTuple):
         at = self.names.index(name)
         return Drawn(float(self.value[at].mean()), self.values[at].mean(axis=1), self.n_rows, self.n_patients)
 
-    def above(self, name: str, thresholds: np.ndarray) -> Drawn:
-        """Share of features whose AUROC exceeds its threshold [F]."""
-        at = self.names.index(name)
-        shares = (self.values[at] > thresholds).mean(axis=1)
-        return Drawn(float((self.value[at] > thresholds).mean()), shares, self.n_rows, self.n_patients)
-
 
 def ranked(
     scores: Mapping[str, np.ndarray], on: np.ndarray, patients: np.ndarray, how: Inference, rng: np.random.Generator
@@ -136,13 +130,15 @@ def mean_null(scores: np.ndarray, on: np.ndarray, rows: np.ndarray, level: float
     return permutation_null(lambda moves: 0.5 + (statistic(moves) * scale).mean(axis=1), rows, level)
 
 
-def mean_difference_null(ours: np.ndarray, theirs: np.ndarray, on: np.ndarray, rows: np.ndarray, level: float) -> Null:
-    """Mean AUROC over features, ours minus theirs ([N, F] each), were the features another patient's."""
-    statistic, F = moved_ranks({"ours": ours, "theirs": theirs}, on), on.shape[1]
-    scale = threshold_aurocs(on, 1.0) - 0.5  # back to AUROC
+def auroc_gains(ours: np.ndarray, theirs: np.ndarray, on: np.ndarray) -> np.ndarray:
+    """By row and feature [N, F]: what it adds to the AUROC of ours less that of theirs; sums over rows are differences.
 
-    def difference(moves: np.ndarray) -> np.ndarray:
-        z = statistic(moves)
-        return ((z[:, :F] - z[:, F:]) * scale).mean(axis=1)
-
-    return permutation_null(difference, rows, level)
+    To first order, as in `ranked`: with δ the difference, a row that is on adds (V₁ − V₁′ − δ / 2) / n₁, one that is
+    off (V₀ − V₀′ − δ / 2) / n₀. Placements are shares, so either prediction's could stand for the other's. For
+    `exchange.exchanged`; args [N, F] each, no column of `on` constant.
+    """
+    on = np.asarray(on, bool)
+    (above, below), (above_theirs, below_theirs) = (_placements(score, on) for score in (ours, theirs))
+    moved, n = np.where(on, above - above_theirs, below - below_theirs), np.where(on, on.sum(axis=0), (~on).sum(axis=0))
+    difference = (moved / n).sum(axis=0) / 2  # both kinds of rows have δ for their mean
+    return (moved - difference / 2) / n

@@ -150,6 +150,30 @@ def mean_drift(
     return estimate(0), estimate(1)
 
 
+def mean_over_concepts(
+    values: np.ndarray, masks: np.ndarray, took: np.ndarray, patients: np.ndarray, how: Inference,
+    rng: np.random.Generator,
+) -> Estimate:  # fmt: skip
+    """Σ values / Σ took over each concept's steps, then the mean over concepts: frequent ones don't speak for all.
+
+    values [G, M], masks bool [G, M], took [M]: ones for a mean by step, or the days of each step; patients [M].
+    Concepts with fewer than `how.min_patients` patients are left out; raises NotComputable when none is left.
+    """
+    enough = [g for g, mask in enumerate(masks) if len(np.unique(patients[mask])) >= how.min_patients]
+    if not enough:
+        raise NotComputable(f"no concept has {how.min_patients} patients with such a step")
+    kept = masks[enough].T.astype(float)  # [M, G]
+    columns = np.hstack([values[enough].T * kept, took[:, None] * kept])
+
+    def mean(s: np.ndarray) -> np.ndarray:
+        total, count = np.split(s, 2, axis=1)
+        return np.mean(total / count, axis=1)
+
+    found = bootstrap_of_sums(mean, columns, patients, how.bootstrap, how.level, rng, how.min_patients)
+    used = kept.any(axis=1)
+    return found._replace(n_rows=int(used.sum()), n_patients=len(np.unique(patients[used])))
+
+
 def approach(
     beyond: np.ndarray, masks: list[dict[str, np.ndarray]], patients: np.ndarray, how: Inference,
     rng: np.random.Generator,

@@ -7,6 +7,8 @@ from typing import NamedTuple
 import numpy as np
 from scipy.stats import norm
 
+from jepascope.analysis.inference.stats import NotComputable
+
 
 class Field(NamedTuple):
     """Mean step of the C cells of a plane that hold enough patients."""
@@ -55,6 +57,22 @@ def field(start: np.ndarray, step: np.ndarray, patients: np.ndarray, borders: np
     mean = np.stack([np.bincount(cell, step[inside, i], number**2) for i in range(2)], axis=1)[full] / count[full, None]
     middles = (borders[:, 1:] + borders[:, :-1]) / 2
     return Field(np.stack([middles[0][full // number], middles[1][full % number]], axis=1), mean, distinct[full])
+
+
+def matched_ends(x: np.ndarray, member: np.ndarray, k: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Mean of x [N, D] without and with `member` bool [N], over the same mix of k [N]: [D], [D].
+
+    Whoever has been coded has come more often, so plain means lie apart along the length of the record, too, and a
+    patient without the concept would walk from one to the other by coming back. Each k weighs as many rows as have the
+    concept then; a k is left out where one side has none. Raises NotComputable where every k is.
+    """
+    mine, others = (np.bincount(k[side], minlength=k.max() + 1) for side in (member, ~member))
+    both = (mine > 0) & (others > 0)
+    if not both.any():
+        raise NotComputable("no k has patients with the concept and without it")
+    weight = both[k] * np.where(member, 1.0, (mine / np.maximum(others, 1))[k])
+    without, having = (np.average(x[side], axis=0, weights=weight[side]) for side in (~member, member))
+    return without, having
 
 
 def along(x: np.ndarray, origin: np.ndarray, goal: np.ndarray) -> np.ndarray:

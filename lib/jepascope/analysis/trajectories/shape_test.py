@@ -26,11 +26,12 @@ from jepascope.analysis.inference.stats import (
     weighted_auroc,
 )
 from jepascope.analysis.probes.linear import PENALTIES, fit_probe, probe_scores
-from jepascope.analysis.trajectories.paths import Paths, Walks, shuffled, steps, straightness, turning, walks
+from jepascope.analysis.trajectories.order import straightness, turning
+from jepascope.analysis.trajectories.paths import Paths, Walks, shuffled, steps, walks
 
 SHAPE = ("mean step", "last step", "last over mean step", "length per day", "straightness", "net displacement", "turn")
 LENGTH = ("k", "log k", "log span", "log last gap")
-# A path of two steps has one turn and one point in the middle; a shorter one has no order to permute.
+# The first k with a turn. Its one middle point can't be permuted: order may be lost from k = 3 on.
 FIRST_K = 2
 SHORT = 1e-6  # of the mean step: a floor under logarithms
 

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any, cast
 
-import numpy as np
 import pandas as pd
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.gridspec import GridSpec
 
 from jepascope.analysis.inference.stats import Estimate
 from jepascope.book.figures.style import NULL, OBJECT, mark_null, panels
+from jepascope.publish.counts import rounded
 
 # Parts of e in shades of its own red: the lighter, the less anyone could have known.
 SYSTEMATIC, LOST, INNOVATION = "#7A1F00", OBJECT["e"], "#F5C3A6"
-FAMILY = {"psychiatric": "o", "diagnosis": "s", "nuisance": "D"}
+INK = "#333333"
 
 
 def error_parts(shares: pd.DataFrame) -> Figure:
@@ -42,35 +45,76 @@ def error_parts(shares: pd.DataFrame) -> Figure:
 def blind_spot_map(trained: pd.DataFrame, twin: pd.DataFrame) -> Figure:
     """Per concept, how much of z along its direction was not foreseen, and how much of that could have been.
 
-    Both tables: columns concept, family, unforeseen, systematic, lost (each with _low, _high), band_low, band_high, of
-    `pipeline.error.concepts.load_map`; the first in the order to draw, worst foreseen on top.
+    Both tables: columns concept, family, unforeseen, systematic, lost (each with _low, _high), band_low, band_high,
+    foreseen, carriers, of `pipeline.error.concepts.load_map`; the first in the order to draw, worst foreseen on top.
     """
-    rows, beside = trained[::-1], twin.set_index("concept").reindex(trained["concept"][::-1])
-    places = np.arange(len(rows))
-    figure, (left, right) = panels(columns=2, height=0.9 + 0.19 * len(rows))
-    left.hlines(places, 100 * rows["band_low"], 100 * rows["band_high"], color=NULL, linewidth=5, alpha=0.5)
-    left.plot(
-        100 * beside["unforeseen"], places, "D", color=OBJECT["untrained z"], markersize=3, label="untrained twin"
-    )
-    left.hlines(places, 100 * rows["unforeseen_low"], 100 * rows["unforeseen_high"], color=OBJECT["e"], linewidth=1.6)
-    for family, marker in FAMILY.items():
-        some = (rows["family"] == family).to_numpy()
-        left.plot(100 * rows["unforeseen"][some], places[some], marker, color=OBJECT["e"], markersize=4, label=family)
-    mark_null(left, 100, "")
-    left.set_yticks(places, rows["concept"], fontsize=7)
-    left.set(xlabel="% of z's variation not foreseen", title="not foreseen (bands: random directions)")
-    left.legend(frameon=False, fontsize=7, loc="lower right")
-    for name, ink, shift in (("systematic", SYSTEMATIC, 0.15), ("lost", LOST, -0.15)):
-        label = {"systematic": "known to the predictor", "lost": "known to the past alone"}[name]
-        right.hlines(places + shift, 100 * rows[f"{name}_low"], 100 * rows[f"{name}_high"], color=ink, linewidth=1.4)
-        right.plot(100 * rows[name], places + shift, "o", color=ink, markersize=3.5, label=label)
+    rows = trained[::-1].reset_index(drop=True)
+    beside = twin.set_index("concept").reindex(rows["concept"])
+    # Narrow, so that letters are still large where a phone shows the whole width.
+    figure, (left, right) = panels(columns=2, width=5.8, height=1.25 + 0.215 * len(rows))
+    cast(GridSpec, left.get_gridspec()).set_width_ratios([1.75, 1])
+    _unforeseen(left, rows)
+    # Beneath the trained model's mark, so that neither hides the other.
+    twins, ink = 100 * beside["unforeseen"], OBJECT["untrained z"]
+    left.plot(twins, rows.index - 0.27, "d", color=ink, markersize=4, label="untrained twin")
+    for name, ink, shift in (("systematic", SYSTEMATIC, 0.17), ("lost", LOST, -0.17)):
+        places = rows.index + shift
+        right.hlines(places, 100 * rows[f"{name}_low"], 100 * rows[f"{name}_high"], color=ink, linewidth=1.5)
+        right.plot(100 * rows[name], places, "o", color=ink, markersize=3.5)
+    left.set_xlim(0, None)
     mark_null(right, 0, "")
-    right.set_yticks(places, [""] * len(places))
-    right.set(xlabel="% of z's variation", title="blind: it could have been")
-    right.legend(frameon=False, fontsize=7, loc="lower right")
+    right.set_yticks(rows.index, [""] * len(rows))
+    right.tick_params(axis="y", length=0)
+    right.set_title("could have been\nforeseen", fontsize=8.5)
+    right.set_xlabel("% of z's variation", fontsize=8.5)
     for panel in (left, right):
         panel.set_ylim(-0.7, len(rows) - 0.3)
+        panel.tick_params(axis="x", labelsize=8)
+        panel.hlines(rows.index, 0, 1, transform=panel.get_yaxis_transform(), color=NULL, linewidth=0.3, zorder=-1)
+    figure.legend(frameon=False, fontsize=8, ncols=2, loc="outside lower center", handletextpad=0.6, columnspacing=1.5)
     return figure
+
+
+def _unforeseen(axes: Axes, rows: pd.DataFrame) -> None:
+    """The left half of the map: bars of three kinds, and where they end beside what random directions have."""
+    places, ends = rows.index, 100 * rows["unforeseen"]
+    axes.barh(
+        places, 100 * (rows["band_high"] - rows["band_low"]), left=100 * rows["band_low"], height=0.86,
+        color=NULL, alpha=0.45, linewidth=0, label="random directions of like variance",
+    )  # fmt: skip
+    # A part that its reader did not find may be below nought, and a bar has no length for that.
+    known, past = (100 * rows[name].clip(lower=0) for name in ("systematic", "lost"))
+    bars = [
+        (0 * known, known, SYSTEMATIC, "in the predictor's input"),
+        (known, past, LOST, "in the past beyond it"),
+        (known + past, ends - known - past, INNOVATION, "in neither: news"),
+    ]
+    for start, length, ink, label in bars:
+        axes.barh(places, length, left=start, height=0.42, color=ink, linewidth=0, label=label)
+    axes.hlines(places, 100 * rows["unforeseen_low"], 100 * rows["unforeseen_high"], color=INK, linewidth=1.1)
+    for foreseen, marker, fill in (("worse", ">", INK), ("like", "o", "white"), ("better", "<", INK)):
+        some = rows["foreseen"] == foreseen
+        label = f"{foreseen} than random ones" if foreseen != "like" else "like random ones"
+        axes.plot(ends[some], places[some], marker, color=INK, markerfacecolor=fill, markersize=4.5, label=label)
+    mark_null(axes, 100, "")
+    axes.text(100, 1.0, "the mean", transform=axes.get_xaxis_transform(), ha="center", fontsize=7.5, color="#707070")
+    _name_rows(axes, rows)
+    axes.set_title("not foreseen", fontsize=8.5)
+    axes.set_xlabel("% of z's variation along the concept", fontsize=8.5)
+
+
+def _name_rows(axes: Axes, rows: pd.DataFrame) -> None:
+    """Concepts beside the axis, their kind told by the letters, and the patients who have them, to the nearest five."""
+    axes.set_yticks(rows.index, rows["concept"], fontsize=8)
+    axes.tick_params(axis="y", pad=26, length=0)
+    letters = {"psychiatric": {"fontweight": "bold"}, "nuisance": {"fontstyle": "italic"}}
+    for label, family in zip(axes.get_yticklabels(), rows["family"], strict=True):
+        label.set(**letters.get(family, {}))
+    beside: dict[str, Any] = {"transform": axes.get_yaxis_transform(), "ha": "right", "fontsize": 7.5}
+    # Rounded here, as a figure's words are not looked at on their way to the page.
+    for place, carriers in rows["carriers"].items():
+        axes.text(-0.02, place, f"{rounded(carriers):,}", va="center", **beside)
+    axes.text(-0.02, len(rows) - 0.3, "patients", **beside)
 
 
 def relative_spectra(table: pd.DataFrame) -> Figure:
@@ -84,8 +128,10 @@ def relative_spectra(table: pd.DataFrame) -> Figure:
         rows = table[table["predictor"] == name]
         axes.plot(rows["direction"] + 1, rows["value"], color=ink, linewidth=1.4, label=name)
         axes.fill_between(rows["direction"] + 1, rows["low"], rows["high"], color=ink, alpha=0.2, linewidth=0)
-    mark_null(axes, 1, "no better than the mean", horizontal=True)
-    axes.set(xlabel="direction, the best foreseen first", ylabel="λ = E(v·e)² / E(v·(z − μ))²", ylim=(0, None))
+    mark_null(axes, 1, "", horizontal=True)
+    axes.text(1.01, 1, "the mean", transform=axes.get_yaxis_transform(), va="center", fontsize=7.5, color="#707070")
+    # An untrained twin's worst directions can be tens of times worse than the mean: a straight scale shows these alone.
+    axes.set(xlabel="direction, the best foreseen first", ylabel="λ = E(v·e)² / E(v·(z − μ))²", yscale="log")
     axes.legend(frameon=False, fontsize=8)
     return figure
 

@@ -13,7 +13,7 @@ from jepascope.book.figures.style import DYNAMICS, EMPTY, NULL, OBJECT, TRUTH, m
 SPACES = {"state": ("the planted state", TRUTH), "ẑ": ("ẑ", OBJECT["ẑ"])}
 TRIALS = {"echoes": "told which echoes are due", "placebo": "told another patient's", "rules": "told the driven rules"}
 # A share further out says only that z hardly tells the concept.
-FURTHEST = 2.5
+FURTHEST = (-1.0, 2.0)
 
 
 def token_check(tokens: pd.DataFrame) -> Figure:
@@ -56,13 +56,13 @@ def foreseen_by_concept(table: pd.DataFrame) -> Figure:
     for offset, (space, (label, colour)) in zip((0.16, -0.16), SPACES.items(), strict=True):
         rows = table[table["space"] == space].set_index("concept").loc[names]
         places = np.arange(len(names))[::-1] + offset
-        panel.hlines(
-            places, rows["low"].clip(-1, FURTHEST), rows["high"].clip(-1, FURTHEST), color=colour, linewidth=1.3
-        )
-        panel.plot(rows["value"].clip(-1, FURTHEST), places, "o", color=colour, markersize=3.5, label=label)
+        panel.hlines(places, rows["low"], rows["high"], color=colour, linewidth=1.3)
+        panel.plot(rows["value"], places, "o", color=colour, markersize=3.5, label=label)
     _rows(panel, names, ranked.set_index("concept").loc[names, "dynamics"].tolist())
     mark_null(panel, 0.0, "blind")
     mark_null(panel, 1.0, "all")
+    low, high = panel.get_xlim()
+    panel.set_xlim(max(low, FURTHEST[0]), min(high, FURTHEST[1]))
     panel.set_xlabel("share of what the concept does to z that is foreseen")
     panel.legend(frameon=False, fontsize=8, loc="lower right")
     return figure
@@ -89,23 +89,26 @@ def error_by_axis(axes: pd.DataFrame) -> Figure:
 
 
 def spots_scatter(spots: pd.DataFrame) -> Figure:
-    """Avoidable error along concept directions: estimated without a truth, against the oracle's.
+    """Avoidable error along concept directions: estimated without a truth, by either reader, against the oracle's.
 
-    spots: columns dynamics, reducible, estimated.
+    spots: columns dynamics, reducible, own, past.
     """
-    figure, (panel,) = panels(width=4.6, height=3.4)
-    shades = dict(
-        zip(DYNAMICS, ("#0072B2", "#56B4E9", "#009E73", "#999999", "#E69F00", "#CC79A7", "#D55E00"), strict=True)
+    figure, axes = panels(columns=2, height=3.3)
+    shades = ("#0072B2", "#56B4E9", "#009E73", "#999999", "#E69F00", "#CC79A7", "#D55E00")
+    ends = _padded(spots[["own", "past"]].stack())
+    titles = {"own": "read from the predictor's own input", "past": "read from the past as well"}
+    for panel, (reader, title) in zip(axes, titles.items(), strict=True):
+        for kind, shade in zip(DYNAMICS, shades, strict=True):
+            rows = spots[spots["dynamics"] == kind]
+            label = kind.replace("_", " ")
+            panel.plot(rows["reducible"], rows[reader], "o", color=shade, label=label, markersize=4.5)
+        panel.axline((0, 0), slope=1, color=NULL, linestyle="--", linewidth=1)
+        panel.set(title=title, xlabel="reducible by the oracle / variance of z", ylim=ends)
+        panel.set_xlim(left=0)
+    axes[0].set_ylabel("estimated / variance of z")
+    figure.legend(
+        *axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=7, frameon=False, fontsize=7.5
     )
-    for kind in (kind for kind in DYNAMICS if kind in set(spots["dynamics"])):
-        rows = spots[spots["dynamics"] == kind]
-        label = kind.replace("_", " ")
-        panel.plot(rows["reducible"], rows["estimated"], "o", color=shades[kind], label=label, markersize=4.5)
-    panel.axline((0, 0), slope=1, color=NULL, linestyle="--", linewidth=1)
-    panel.set(xlabel="reducible by the oracle / variance of z", ylabel="estimated from c and the gap")
-    panel.set_xlim(left=0)
-    panel.set_ylim(*_padded(spots["estimated"]))
-    panel.legend(frameon=False, fontsize=7.5)
     return figure
 
 
@@ -131,27 +134,40 @@ def injection_dots(table: pd.DataFrame) -> Figure:
     return figure
 
 
-def change_forest(changed: pd.DataFrame) -> Figure:
-    """What each trial changed in what ẑ foresees of each concept; red are the concepts it was told of.
+def cure_dumbbells(changed: pd.DataFrame, foretold: pd.DataFrame) -> Figure:
+    """What ẑ foresees of each concept before a trial and after it, beside what the state foretells.
 
-    changed: columns trial, concept, dynamics, target, value, low, high (family-wise).
+    The bar about the later dot is the family-wise interval of the change. changed: columns trial, concept, dynamics,
+    target, before, value, low, high; foretold: columns concept, space ("state"), value. Red is what was told.
     """
     order = {kind: place for place, kind in enumerate(DYNAMICS)}
     one = changed[changed["trial"] == "echoes"].assign(place=lambda t: t["dynamics"].map(order)).sort_values("place")
     names = one["concept"].tolist()
-    figure, axes = panels(columns=len(TRIALS), height=0.8 + 0.17 * len(names))
+    marks = foretold[foretold["space"] == "state"].set_index("concept")["value"].reindex(names)
+    figure, axes = panels(columns=len(TRIALS), height=1.1 + 0.17 * len(names))
+    places = np.arange(len(names))[::-1]
     for panel, (trial, title) in zip(axes, TRIALS.items(), strict=True):
-        rows = changed[changed["trial"] == trial].set_index("concept").loc[names]
-        places = np.arange(len(names))[::-1]
-        for chosen, colour in ((~rows["target"], OBJECT["raw codes"]), (rows["target"], OBJECT["e"])):
-            mine, at = rows[chosen.to_numpy(bool)], places[chosen.to_numpy(bool)]
-            panel.hlines(at, mine["low"], mine["high"], color=colour, linewidth=1.3)
-            panel.plot(mine["value"], at, "o", color=colour, markersize=3.5)
-        shown = names if panel is axes[0] else [""] * len(names)
-        _rows(panel, shown, one["dynamics"].tolist() if panel is axes[0] else [""] * len(names))
+        rows = changed[changed["trial"] == trial].set_index("concept").reindex(names)
+        panel.plot(marks, places, "|", color=TRUTH, markersize=7, markeredgewidth=1.6, label="the state foretells")
+        told = rows["target"].eq(True).to_numpy()
+        for chosen, colour, word in ((~told, OBJECT["raw codes"], "not told"), (told, OBJECT["e"], "told")):
+            mine, at = rows[chosen], places[chosen]
+            before, after = mine["before"], mine["before"] + mine["value"]
+            panel.hlines(at, before, after, color=colour, linewidth=0.8)
+            panel.hlines(at, before + mine["low"], before + mine["high"], color=colour, linewidth=2.2, alpha=0.6)
+            panel.plot(before, at, "o", color=colour, markerfacecolor="white", markersize=4, label=f"before, {word}")
+            panel.plot(after, at, "o", color=colour, markersize=3, label=f"after, {word}")
+        first = panel is axes[0]
+        _rows(panel, names if first else [""] * len(names), one["dynamics"].tolist() if first else [""] * len(names))
         mark_null(panel, 0.0, "")
-        panel.set(title=title, xlabel="change in share foreseen")
+        panel.set(title=title, xlabel="share foreseen")
         panel.title.set_fontsize(8.5)
+    ends = np.array([panel.get_xlim() for panel in axes])
+    for panel in axes:
+        panel.set_xlim(max(ends[:, 0].min(), FURTHEST[0]), min(ends[:, 1].max(), FURTHEST[1]))
+    figure.legend(
+        *axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=5, frameon=False, fontsize=7.5
+    )
     return figure
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pandas as pd
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from jepascope.book.figures.style import EMPTY, NULL, OBJECT, mark_null, panels
@@ -18,11 +19,14 @@ INK = {
     "untrained ẑ": OBJECT["untrained z"],
     "ẑ of another patient": NULL,
 }
+# Of a long vocabulary this many are shown, from its two ends.
+MOST_WORDS = 24
+# Readers of psychiatric groups: colour, and whether the dot is filled. ẑ stays amber under a probe of its own.
 READERS = {
-    "z, z's words": "z",
-    "ẑ, z's words": "ẑ",
-    "ẑ, own probe": "ẑ of another patient",
-    "persistence": "persistence",
+    "z, z's words": ("z", True),
+    "ẑ, z's words": ("ẑ", True),
+    "ẑ, own probe": ("ẑ", False),
+    "persistence": ("persistence", True),
 }
 
 
@@ -41,6 +45,7 @@ def likeness_bars(table: pd.DataFrame) -> Figure:
         panel.hlines(places, rows["low"], rows["high"], color="#222222", linewidth=1.4)
         panel.set_yticks(places, names if panel is axes[0] else [""] * len(names))
         panel.set(xlim=(min(0, float(table["value"].min())), 1), xlabel="CKA with z")
+        panel.set_xticks([0, 0.5, 1], ["0", "½", "1"])
         panel.set_title(measure.replace(", ", ",\n"), fontsize=8)
     return figure
 
@@ -86,58 +91,80 @@ def shared_directions(axes_table: pd.DataFrame, angles: pd.DataFrame) -> Figure:
     return figure
 
 
-def vocabulary_scatter(features: pd.DataFrame) -> Figure:
-    """AUROC of each feature by ẑ against that by persistence, coloured by P(reappears); and ẑ's firing of it.
+def known_words(features: pd.DataFrame) -> Figure:
+    """Which features of z are known beforehand, by name and with a verdict; the ends of a long vocabulary alone.
 
-    features: columns auroc ẑ, auroc persistence, reappears, firing_ratio, correlation.
+    features: columns word, verdict, low, high, auroc ẑ, auroc persistence, auroc ẑ of another patient.
     """
-    figure, (words, firing) = panels(columns=2, height=3.2)
-    colour = {"c": features["reappears"], "cmap": "viridis", "vmin": 0, "vmax": 1, "s": 16, "linewidths": 0}
-    points = words.scatter(features["auroc persistence"], features["auroc ẑ"], **colour)
-    ends = [float(features[["auroc persistence", "auroc ẑ"]].min().min()) - 0.02, 1.0]
-    words.plot(ends, ends, color=NULL, linestyle="--", linewidth=1, zorder=0)
-    words.set(xlabel="AUROC by persistence", ylabel="AUROC by ẑ", xlim=ends, ylim=ends, title="one dot a feature of z")
-    firing.scatter(features["firing_ratio"], features["correlation"], **colour)
-    firing.axvline(1, color=NULL, linestyle="--", linewidth=1, zorder=0)
-    firing.set(
-        xlabel="firing rate in ẑ over that in z", ylabel="correlation of codes", title="ẑ written in z's dictionary"
-    )
-    figure.colorbar(points, ax=firing, label="P(reappears)")
+    ordered = features.sort_values("auroc ẑ", ascending=False)
+    if len(ordered) > MOST_WORDS:
+        ordered = pd.concat([ordered[: MOST_WORDS // 2], ordered[-MOST_WORDS // 2 :]])
+    ordered, places = ordered[::-1], np.arange(len(ordered))
+    figure, (axes,) = panels(height=0.9 + 0.22 * len(ordered))
+    axes.hlines(places, ordered["low"], ordered["high"], color=INK["ẑ"], linewidth=1.6)
+    for name in ("ẑ of another patient", "persistence", "ẑ"):
+        axes.plot(ordered[f"auroc {name}"], places, "o", color=INK[name], markersize=4.2, label=name)
+    _name_rows(axes, [shortened(word) for word in ordered["word"]], ordered["verdict"].tolist())
+    axes.set(xlabel="AUROC on test patients, of where the feature comes on")
+    mark_null(axes, 0.5, "chance")
+    axes.legend(frameon=False, fontsize=8, ncols=3, loc="lower center", bbox_to_anchor=(0.5, 1.0))
+    return figure
+
+
+def shortened(title: str, most: int = 40) -> str:
+    """A title that fits beside a figure; what stands in brackets at its end, the code, stays."""
+    words, bracket, code = title.rpartition(" (")
+    if len(title) <= most:
+        return title
+    return words[: most - len(code) - 3].rstrip(" ,") + "… (" + code if bracket else title[: most - 1] + "…"
+
+
+def _name_rows(axes: Axes, names: list[str], verdicts: list[str]) -> None:
+    """Names on the left, verdicts on the right, at 0, 1, … from below."""
+    axes.set_yticks(range(len(names)), names, fontsize=8)
+    axes.set_ylim(-0.7, len(names) - 0.3)
+    for place, verdict in enumerate(verdicts):
+        colour, weight = ("#8A5F00", "bold") if verdict == "foreseen" else ("#707070", "normal")
+        beside = axes.get_yaxis_transform()
+        axes.text(1.01, place, verdict, transform=beside, va="center", fontsize=8, color=colour, weight=weight)
+
+
+def split_codes(codes: pd.DataFrame) -> Figure:
+    """Correlation of each feature's codes, found in z alone, with what the JEPA makes of it, against that with rivals.
+
+    codes: columns `CODE, READING`, for the two codes of `temporal_features` and ẑ, persistence, e and z.
+    """
+    figure, axes = panels(columns=2, height=3.2)
+    ends = (min(0.0, float(codes.drop(columns="feature").min().min())) - 0.05, 1.0)
+    spoken = {"ẑ": "ẑ", "e": "e", "persistence": "z before", "z": "z itself"}
+    sides = (("predictable code", "ẑ", ("persistence", "e")), ("novel code", "e", ("z", "ẑ")))
+    for panel, (code, own, rivals) in zip(axes, sides, strict=True):
+        for rival in rivals:
+            colour, label = {**OBJECT, **INK}[rival], spoken[rival]
+            x, y = codes[f"{code}, {rival}"], codes[f"{code}, {own}"]
+            panel.scatter(x, y, s=14, linewidths=0, color=colour, label=label)
+        panel.plot(ends, ends, color=NULL, linestyle="--", linewidth=1, zorder=0)
+        panel.set(xlim=ends, ylim=ends, xlabel="r with a rival", ylabel=f"r with {own}", title=code)
+        panel.legend(frameon=False, fontsize=7.5, title="rival", title_fontsize=7.5, loc="lower right")
     return figure
 
 
 def concept_forest(table: pd.DataFrame) -> Figure:
-    """AUROC of psychiatric groups by reader, with intervals, by how well ẑ reads them.
+    """AUROC of psychiatric groups by reader, with intervals and verdicts, by how well ẑ reads them.
 
-    table: columns reader, target, value, low, high.
+    table: columns reader, target, value, low, high, verdict.
     """
-    order = table[table["reader"] == "ẑ, z's words"].sort_values("value")["target"].tolist()
+    ours = table[table["reader"] == "ẑ, z's words"].sort_values("value")
+    order = ours["target"].tolist()
     figure, (axes,) = panels(height=0.8 + 0.34 * len(order))
-    for offset, (name, ink) in zip(np.linspace(0.27, -0.27, len(READERS)), READERS.items(), strict=True):
+    for offset, (name, (ink, filled)) in zip(np.linspace(0.27, -0.27, len(READERS)), READERS.items(), strict=True):
         rows = table[table["reader"] == name].set_index("target").reindex(order)
         places = np.arange(len(order)) + offset
         axes.hlines(places, rows["low"], rows["high"], color=INK[ink], linewidth=1.5)
-        axes.plot(rows["value"], places, "o", color=INK[ink], markersize=3.8, label=name)
-    axes.set_yticks(range(len(order)), [target.replace("_", " ") for target in order])
+        face = INK[ink] if filled else "white"
+        axes.plot(rows["value"], places, "o", color=INK[ink], markerfacecolor=face, markersize=3.8, label=name)
+    _name_rows(axes, [target.replace("_", " ") for target in order], ours["verdict"].tolist())
     axes.set(xlabel="AUROC on test patients, of what is coded at the next encounter")
     mark_null(axes, 0.5, "chance")
     axes.legend(frameon=False, fontsize=8, ncols=len(READERS), loc="lower center", bbox_to_anchor=(0.5, 1.0))
-    return figure
-
-
-def seeds_alike(table: pd.DataFrame) -> Figure:
-    """CKA between seeds, a panel for all, one line a pair and space.
-
-    table: columns a, b, space, value, low, high.
-    """
-    spaces = {"z": OBJECT["z"], "ẑ": OBJECT["ẑ"], "untrained z": OBJECT["untrained z"], "z of another patient": NULL}
-    figure, (axes,) = panels(height=0.8 + 0.3 * len(spaces))
-    for place, (name, colour) in enumerate(reversed(spaces.items())):
-        rows = table[table["space"] == name]
-        places = place + np.linspace(-0.2, 0.2, len(rows))
-        axes.hlines(places, rows["low"], rows["high"], color=colour, linewidth=1.6)
-        axes.plot(rows["value"], places, "o", color=colour, markersize=4)
-    axes.set_yticks(range(len(spaces)), list(reversed(spaces)))
-    axes.set(xlabel="CKA between two seeds, over different test patients", xlim=(-0.05, 1))
-    mark_null(axes, 0, "nothing shared")
     return figure

@@ -8,14 +8,10 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from jepascope.book.figures.style import NULL, OBJECT, mark_null, panels
+from jepascope.book.tables.trajectories import KINDS
 
 KIND_COLOUR = {"coded": OBJECT["c"], "free": "#4D4D4D", "before": OBJECT["e"], "never yet": NULL}
-KIND_WORDS = {
-    "coded": "coded now",
-    "free": "never so far",
-    "before": "one before its first coding",
-    "never yet": "not, and not at the next two",
-}
+COLUMNS = 4  # of small multiples
 TITLES = {"turning": "cosine between neighbouring steps", "straightness": "net distance / length of path"}
 GAINS = {"gain": "gain by shape, ΔAUROC", "order": "of it by order, ΔAUROC"}
 
@@ -42,15 +38,23 @@ def order_forest(table: pd.DataFrame) -> Figure:
 def flow_field(table: pd.DataFrame) -> Figure:
     """Mean step by cell of the first two axes of c, as the patients went and with encounters shuffled.
 
-    table: columns order, x, y, dx, dy, patients; cells of few patients are not in it.
+    table: columns order, x, y, dx, dy, patients; cells of few patients are not in it. Arrows are drawn longer than the
+    steps are, by the same factor in both panels: one in ten reaches over its cell.
     """
     orders = list(dict.fromkeys(table["order"]))
-    figure, axes = panels(columns=len(orders), height=3.3)
+    figure, axes = panels(columns=len(orders), height=3.6)
+    sides = np.diff(np.unique(table["x"].round(6)))
+    cell = sides.min() if len(sides) else 1.0
+    long = float(f"{np.quantile(np.hypot(table['dx'], table['dy']), 0.9):.1g}")
     for panel, name in zip(axes, orders, strict=True):
         rows = table[table["order"] == name]
         columns = (rows[column] for column in ("x", "y", "dx", "dy"))
         colour = OBJECT["c"] if name != "shuffled" else NULL
-        panel.quiver(*columns, angles="xy", scale_units="xy", scale=1.5, width=0.005, color=colour)
+        arrows = panel.quiver(
+            *columns, angles="xy", scale_units="xy", scale=long / cell, color=colour,
+            width=0.006, headwidth=4, headlength=4, headaxislength=3.6, minlength=0.5,
+        )  # fmt: skip
+        panel.quiverkey(arrows, 0.93, 1.04, long, f"a step of {long:g}", labelpos="W", fontproperties={"size": 7.5})
         panel.set(title=name, xlabel="first axis of c", aspect="equal")
         panel.margins(0.12)
     axes[0].set_ylabel("second axis of c")
@@ -72,25 +76,30 @@ def direction_bands(table: pd.DataFrame) -> Figure:
             panel.fill_between(band["k"], band["low"], band["high"], color=colour, alpha=0.2, linewidth=0)
         panel.axhline(0, color=NULL, linewidth=0.7, zorder=0)
         panel.axhline(1, color=NULL, linewidth=0.7, zorder=0)
-        panel.set(title=str(group).replace("_", " "), xlabel="k")
+        panel.set(title=str(group).replace("_", " "))
+    figure.supylabel("from never coded (0) to coded (1)", fontsize=8)
+    _name_bottom(axes, "k")
     return _legend(figure, axes)
 
 
 def drift_multiples(table: pd.DataFrame) -> Figure:
-    """Drift towards each group's centroid less that towards random ones, by kind of step: one small panel a group.
+    """Drift towards each group's centroid less that towards random ones, by kind of step: one small panel a group,
+    each with a scale of its own.
 
     table: columns group, kind, excess value / low / high (NaN: too few patients), in mean steps.
     """
     figure, axes = _multiples(table, 1.3)
     for panel, (group, rows) in zip(axes, table.groupby("group", sort=False), strict=False):
         found = rows.set_index("kind")
-        for place, kind in enumerate(reversed(list(KIND_COLOUR))):
+        found = found.assign(**{name: 100 * found[name] for name in ("excess value", "excess low", "excess high")})
+        for place, kind in enumerate(KIND_COLOUR):  # downwards, as in the legend
             if kind in found.index:
-                _interval(panel, found.loc[kind], place, KIND_COLOUR[kind], "excess ", KIND_WORDS[kind])
+                _interval(panel, found.loc[kind], -place, KIND_COLOUR[kind], "excess ", KINDS[kind])
         panel.axvline(0, color=NULL, linestyle="--", linewidth=1, zorder=0)
-        panel.set(title=str(group).replace("_", " "), yticks=[], ylim=(-0.6, len(KIND_COLOUR) - 0.4))
+        panel.set(title=str(group).replace("_", " "), yticks=[], ylim=(0.4 - len(KIND_COLOUR), 0.6))
         panel.tick_params(axis="x", labelsize=7)
         panel.locator_params(axis="x", nbins=3)
+    _name_bottom(axes, "% of a mean step")
     return _legend(figure, axes)
 
 
@@ -132,17 +141,22 @@ def power_curves(table: pd.DataFrame, enough: float) -> Figure:
     effect = "planted effect, log-hazard per SD"
     power.set(ylim=(-0.03, 1.03), xlabel=effect, title="share of cohorts where it holds")
     gains.set(xlabel=effect, title="mean ΔAUROC")
-    gains.legend(frameon=False, fontsize=8)
-    return figure
+    return _legend(figure, [gains])
 
 
 def _multiples(table: pd.DataFrame, height: float) -> tuple[Figure, list[Axes]]:
     number = table["group"].nunique()
-    columns = min(4, number)
+    columns = min(COLUMNS, number)
     figure, axes = panels(rows=-(-number // columns), columns=columns, height=height)
     for spare in axes[number:]:
         spare.set_visible(False)
     return figure, list(axes[:number])
+
+
+def _name_bottom(axes: list[Axes], label: str) -> None:
+    """Name the x axis of the lowest panel in each column."""
+    for panel in axes[-COLUMNS:]:
+        panel.set_xlabel(label, fontsize=8)
 
 
 def _legend(figure: Figure, axes: list[Axes]) -> Figure:

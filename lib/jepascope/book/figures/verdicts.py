@@ -11,16 +11,18 @@ from matplotlib.figure import Figure
 from jepascope.book.figures.style import DYNAMICS, OBJECT, mark_null, panels
 
 INK = "#333333"
+NAMED = 5  # seeds of a claim whose names fit beside its lines
 
 
 def claims_by_seed(claims: pd.DataFrame) -> Figure:
     """Each claim's estimate and interval in each seed, with its null, on an axis of its own.
 
-    claims: columns statement, seed, value, low, high, null_value, verdict; rows without a number are left out.
+    claims: columns statement, seed, value, low, high, null_value, verdict; rows without a number are left out. Seeds
+    are named while there is room for their names; the first is at the top.
     """
     claims = claims.dropna(subset=["value"])
-    statements = list(dict.fromkeys(claims["statement"]))
-    figure, axes = panels(rows=max(len(statements), 1), height=0.95)
+    statements, seeds = list(dict.fromkeys(claims["statement"])), claims["seed"].nunique()
+    figure, axes = panels(rows=max(len(statements), 1), height=0.68 + 0.09 * min(seeds, 10))
     for panel, statement in zip(axes, statements, strict=False):
         rows = claims[claims["statement"] == statement].sort_values("seed", ascending=False).reset_index()
         for place, row in rows.iterrows():
@@ -28,9 +30,10 @@ def claims_by_seed(claims: pd.DataFrame) -> Figure:
             panel.plot([row["low"], row["high"]], [place, place], color=INK, linewidth=1.5)
             panel.plot(row["value"], place, "o", color=INK, markerfacecolor=fill, markersize=5)
         mark_null(panel, float(rows["null_value"].mean()), "null")
-        panel.set_yticks(range(len(rows)), [f"seed {seed:.0f}" for seed in rows["seed"]], fontsize=7)
+        names = [f"seed {seed:.0f}" for seed in rows["seed"]] if seeds <= NAMED else []
+        panel.set_yticks(range(len(names)), names, fontsize=7)
         panel.set_title(statement)
-        panel.margins(y=0.3)
+        panel.margins(y=0.4)
     return figure
 
 

@@ -50,6 +50,24 @@ def arms_by_seed(results: Mapping[int, Path]) -> pd.DataFrame:
     return pd.DataFrame(rows).sort_values("arm", kind="stable", ignore_index=True)
 
 
+def arms_over_seeds(results: Mapping[int, Path]) -> pd.DataFrame:
+    """What all seeds' runs of the arms recorded: a row an arm, the mean over seeds and the lowest and highest seed."""
+    values = [read_json(file)["values"] for file in results.values()]
+    rows = []
+    for arm in ARMS:
+        cells = {title: _spread([one[f"{key}_{arm}"] for one in values]) for title, key in RECORDED_OF_ARMS.items()}
+        rows.append({"arm": arm.replace("_", " "), **cells})
+    return pd.DataFrame(rows).sort_values("arm", ignore_index=True)
+
+
+def _spread(recorded: list[Any]) -> str:
+    """Mean, lowest and highest of what several seeds recorded; — where one has no number."""
+    numbers = [one["value"] if isinstance(one, dict) else one for one in recorded]
+    if any(isinstance(number, str) for number in numbers):
+        return "—"
+    return f"{sum(numbers) / len(numbers):.2f} ({min(numbers):.2f} to {max(numbers):.2f})"
+
+
 def _recorded(value: Any) -> str:
     """An estimate, a number or a reason of a results.json, as a table shows it."""
     if isinstance(value, dict):

@@ -19,7 +19,7 @@ def parts_table(shares: pd.DataFrame) -> pd.DataFrame:
     told = wide.loc[order, [*PARTS, "lost"]].fillna("—").reset_index()
     counts = shares.groupby(["model", "reader"], sort=False)[["n_rows", "n_patients"]].first().to_numpy()
     told = told.rename(columns={"lost": "gained by the past"}).assign(rows=counts[:, 0], patients=counts[:, 1])
-    return told.replace({"reader": READERS})
+    return told.replace({"reader": READERS}).rename_axis(columns=None)
 
 
 def map_table(found: pd.DataFrame) -> pd.DataFrame:
@@ -29,15 +29,15 @@ def map_table(found: pd.DataFrame) -> pd.DataFrame:
         for name, title in (("unforeseen", "not foreseen"), ("systematic", "systematic"), ("lost", "lost"))
     }
     band = [f"{low:.2f} to {high:.2f}" for low, high in zip(found["band_low"], found["band_high"], strict=True)]
-    counts = {name: found[name].astype(int) for name in ("encounters", "n_patients")}
+    counts = {"encounters with it": "encounters", "patients with it": "carriers", "patients": "n_patients"}
     told = found[["concept", "family"]].assign(**cells, **{"random directions": band, "q": found["q"].round(3)})
-    return told.assign(**counts).rename(columns={"encounters": "with it", "n_patients": "patients"})
+    return told.assign(**{title: found[name].astype(int) for title, name in counts.items()})
 
 
 def outcome_gains(table: pd.DataFrame) -> pd.DataFrame:
     """What lengths of e add to outcomes after k; table: of `pipeline.error.outcomes`."""
     gains = [row["reason"] or interval(_estimate(row)) for _, row in table.iterrows()]
-    null = ["—" if pd.isna(v) else f"{v:.4f}" for v in table["null"]]
+    null = ["—" if pd.isna(v) else f"{v:z.4f}" for v in table["null"]]
     base = ["—" if pd.isna(v) else f"{v:.3f}" for v in table["base"]]
     counts = {
         title: ["—" if pd.isna(v) else f"{v:,.0f}" for v in table[name]]

@@ -10,7 +10,13 @@ import pandas as pd
 from scipy.stats import spearmanr
 
 from jepascope import params
-from jepascope.analysis.error.blind_spots import BlindSpots, blind_spots, concept_directions, mean_differences
+from jepascope.analysis.error.blind_spots import (
+    BlindSpots,
+    blind_spots,
+    concept_directions,
+    mean_differences,
+    random_directions,
+)
 from jepascope.analysis.error.relative_spectrum import along
 from jepascope.analysis.inference.stats import Inference, NotComputable, q_values
 from jepascope.analysis.probes.linear import probe_table
@@ -18,18 +24,23 @@ from jepascope.cohort import encounters as cohort_encounters
 from jepascope.cohort.concepts import nuisances, psychiatric_groups
 from jepascope.cohort.encounters import Encounters
 from jepascope.cohort.features import bag_of_codes
+from jepascope.cohort.titles import title
 from jepascope.pipeline.error.parts import MODELS, Rows, load_parts, load_rows
 from jepascope.store import read_json, read_table, write_json, write_table
 
 # The commonest diagnosis categories of training patients, beside the psychiatric groups.
 DIAGNOSES = 15
+# Share of false alarms among the concepts that the map tells from random directions.
+FALSE_DISCOVERIES = 0.05
+# Titles of a source can be lines long, and this step reads no records.
+NO_DICTIONARIES: dict[str, dict[str, str]] = {"ICD": {}, "PROC": {}, "LAB": {}}
 
 
 def concepts_of(cohort: Encounters, rows: Rows, min_carriers: int) -> tuple[np.ndarray, pd.DataFrame]:
     """Labels bool [M, Q] that enough training and test patients carry and lack, and a row each: concept, family.
 
-    Psychiatric groups, nuisances, and the commonest diagnosis categories, all of the predicted encounter itself.
-    Raises NotComputable if none is left.
+    Psychiatric groups, nuisances, and the commonest diagnosis categories, all of the predicted encounter itself; a
+    category has the words of its range, as its code says nothing to most. Raises NotComputable if none is left.
     """
     words = cohort.vocabulary[cohort.vocabulary["kind"] == "diagnosis"]
     common = words.sort_values("train_patients", ascending=False, kind="stable").head(DIAGNOSES)
@@ -37,7 +48,7 @@ def concepts_of(cohort: Encounters, rows: Rows, min_carriers: int) -> tuple[np.n
     families = {
         "psychiatric": psychiatric_groups(rows.index),
         "nuisance": nuisances(rows.index),
-        "diagnosis": dict(zip(common["token"].str.replace("//", " "), coded.T, strict=True)),
+        "diagnosis": dict(zip([title(token, NO_DICTIONARIES) for token in common["token"]], coded.T, strict=True)),
     }
     kept = [
         (family, name, label)
@@ -61,9 +72,10 @@ def map_blind_spots(
 ) -> None:
     """The step that measures the error along each concept's direction in z, for the model and its untrained twin.
 
-    Directions are fitted to training patients, errors read on test patients. Leaves map.parquet, a row a model and
-    concept, and directions.json: how well the map agrees with that along plain differences of means. `parts` is the
-    folder of `error.take_apart`. Raises NotComputable if no concept has enough carriers.
+    Directions, of concepts and at random, are fitted to training patients, errors read on test patients. Leaves
+    map.parquet, a row a model and concept with its encounters and its patients (`carriers`), and directions.json: how
+    well the map agrees with that along plain differences of means. `parts` is the folder of `error.take_apart`. Raises
+    NotComputable if no concept has enough carriers.
     """
     how = Inference(**statistics.model_dump())
     cohort = cohort_encounters.load(encounters)
@@ -75,12 +87,15 @@ def map_blind_spots(
         own, past = (load_parts(parts, model, reader) for reader in ("own", "past"))
         own, past = (type(p)(*(part[test] for part in p)) for p in (own, past))
         held = (rows.e[test], rows.z[test], rows.mean)
-        directions = concept_directions(rows.z[train], labels[train])
-        found = blind_spots(directions, *held, own, past, rows.patients[test], how, np.random.default_rng(seed))
-        tables.append(_table(found, concepts).assign(model=model, encounters=labels[test].sum(axis=0)))
+        z, who, rng = rows.z[train], rows.patients[test], np.random.default_rng(seed)
+        directions = concept_directions(z, labels[train]), random_directions(z, rng)
+        found = blind_spots(*directions, *held, own, past, who, how, rng)
+        carriers = [len(np.unique(who[label])) for label in labels[test].T]
+        counts = {"encounters": labels[test].sum(axis=0), "carriers": carriers}
+        tables.append(_table(found, concepts).assign(model=model, **counts))
         if model == MODELS[0]:
-            plain = mean_differences(rows.z[train], labels[train])
-            along_plain = along(plain, *held, rows.patients[test], how, np.random.default_rng(seed)).value
+            plain = mean_differences(z, labels[train])
+            along_plain = along(plain, *held, who, how, np.random.default_rng(seed)).value
             rank = float(spearmanr(along_plain, found.unforeseen.value).statistic) if len(plain) > 2 else float("nan")
             write_json(folder / "directions.json", {"rank_correlation": rank if np.isfinite(rank) else None})
     write_table(folder / "map.parquet", pd.concat(tables, ignore_index=True))
@@ -98,9 +113,17 @@ def _table(found: BlindSpots, concepts: pd.DataFrame) -> pd.DataFrame:
 
 
 def load_map(folder: Path, model: str) -> pd.DataFrame:
-    """One model's blind-spot map, the least foreseen concept first."""
+    """One model's blind-spot map, the least foreseen concept first; "foreseen", worse, better or like random ones."""
     table = read_table(folder / "map.parquet")
-    return table[table["model"] == model].sort_values("unforeseen", ascending=False, ignore_index=True)
+    found = table[table["model"] == model].sort_values("unforeseen", ascending=False, ignore_index=True)
+    apart = found["q"] < FALSE_DISCOVERIES
+    worse, better = found["unforeseen"] > found["band_high"], found["unforeseen"] < found["band_low"]
+    return found.assign(foreseen=np.select([apart & worse, apart & better], ["worse", "better"], "like"))
+
+
+def count_foreseen(folder: Path, how: str) -> int:
+    """Concepts of the trained model's map that are foreseen worse than, better than or like random directions."""
+    return int((load_map(folder, MODELS[0])["foreseen"] == how).sum())
 
 
 def one_concept(folder: Path, place: int) -> dict[str, Any]:

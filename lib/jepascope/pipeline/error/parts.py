@@ -205,9 +205,9 @@ def mismatch_in_error(
 
     With t the target network's embedding and m = z − t: e = z − ẑ = (t − ẑ) + m. "mismatch" is E‖m‖² / E‖e‖²;
     "removed" is 1 − E‖t − ẑ‖² / E‖e‖², what measuring against the network that the predictor was trained for takes
-    away, negative if it adds. One network gives 0 for both. "spread" is the variance of t over that of z: where it is
-    small, a part of "removed" is only that t is. Raises NotComputable when the arm was stopped, or under
-    `how.min_patients`.
+    away, negative if it adds. A target that hardly varies is easily met, so "spread" is the variance of t over that of
+    z, and "removed in units" is "removed" with each error in units of its own target's variance. One network gives 1
+    for "spread" and 0 for the others. Raises NotComputable when the arm was stopped, or under `how.min_patients`.
     """
     load_arm(arm)
     cohort, rows = cohort_encounters.load(encounters), load_rows(objects)
@@ -222,11 +222,13 @@ def mismatch_in_error(
     pairs = ((z, t), (t, z_hat), (z, z_hat), (t, t.mean(axis=0)), (z, z.mean(axis=0)))
     columns = np.stack([np.square(a - b).sum(axis=1) for a, b in pairs], axis=1)
     given = (columns, rows.patients[taken], how.bootstrap, how.level, rng, how.min_patients)
-    return {
-        "mismatch": bootstrap_of_sums(lambda s: s[:, 0] / s[:, 2], *given),
-        "removed": bootstrap_of_sums(lambda s: 1 - s[:, 1] / s[:, 2], *given),
-        "spread": bootstrap_of_sums(lambda s: s[:, 3] / s[:, 4], *given),
+    shares = {  # of sums over rows of ‖m‖², ‖t − ẑ‖², ‖e‖², ‖t − t̄‖², ‖z − z̄‖²
+        "mismatch": lambda s: s[:, 0] / s[:, 2],
+        "removed": lambda s: 1 - s[:, 1] / s[:, 2],
+        "removed in units": lambda s: 1 - (s[:, 1] / s[:, 3]) / (s[:, 2] / s[:, 4]),
+        "spread": lambda s: s[:, 3] / s[:, 4],
     }
+    return {name: bootstrap_of_sums(share, *given) for name, share in shares.items()}
 
 
 def fresh(seed: int) -> np.random.Generator:

@@ -12,6 +12,7 @@ from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
+from scipy.optimize import isotonic_regression
 from scipy.stats import binomtest
 
 from jepascope import params
@@ -25,13 +26,14 @@ from jepascope.cohort.synthetic.utilisation import DAY
 from jepascope.store import read_table, write_table
 
 # Log-hazard of a return per SD of turbulence: none, and up to a factor of seven a standard deviation.
-EFFECTS = (0.0, 0.25, 0.5, 1.0, 2.0)
-COHORTS = 20  # of each effect, at most
+EFFECTS = (0.0, 0.25, 0.5, 0.75, 1.0, 2.0)
+COHORTS = 40  # of each effect, at most: without an alarm among them, the interval of alarms ends below one in ten
 PATIENTS = 4000  # of each cohort, or as many as the profile's cohort has: 1,500 find the largest effect in half
 REFITS, DRAWS = 20, 200  # for each null, and of patients: enough to see whether an interval clears zero
 WIDTH, NOISE = 32, 0.5  # of the embedded states; the noise's sd, where one concept switched on moves by 1 on average
 TEST_SHARE = 0.4
 ENOUGH = 0.8  # the power that counts as found
+DRAWS_OF_COHORTS, FEWEST = 1000, 10  # fewer cohorts, drawn anew, are too often all alike
 WHAT = ("gain", "order")
 TRIAL = ("effect", "cohort", "what", "reached", "found", "reason", *Estimate._fields)
 
@@ -107,21 +109,44 @@ def load_power(folder: Path, level: float) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-def effect_found(power: pd.DataFrame, what: str) -> float:
-    """The effect from which `ENOUGH` of the cohorts show it, on straight lines between effects tried.
+def effect_found(folder: Path, what: str, level: float, rng: np.random.Generator) -> Estimate:
+    """The effect from which `ENOUGH` of the cohorts show it, with an interval by drawing cohorts anew.
 
-    power: of `load_power`. Raises NotComputable where no effect tried reaches it.
+    Cohorts of one number share their patients at all effects, and are drawn together. Raises NotComputable where no
+    effect tried reaches it, or where the interval ends beyond the largest.
     """
-    curve = power[power["what"] == what].sort_values("effect")
-    effect, share = curve["effect"].to_numpy(), curve["power"].to_numpy()
-    reached = np.flatnonzero(share >= ENOUGH)
-    if not len(reached):
-        raise NotComputable(f"found in at most {share.max():.0%} of cohorts, at no effect in {ENOUGH:.0%}")
-    at = reached[0]
+    trials = read_table(folder / "power.parquet")
+    trials = trials[trials["what"] == what]
+    found = trials.pivot(index="cohort", columns="effect", values="found").sort_index(axis=1).astype(float)
+    effects, shown = found.columns.to_numpy(float), found.to_numpy()  # [E], [cohorts, E]
+    if len(shown) < FEWEST:
+        raise NotComputable(f"{len(shown)} cohorts of each effect, {FEWEST} needed")
+    value = crossing(effects, shown.mean(axis=0))
+    if not np.isfinite(value):
+        raise NotComputable(f"found in at most {shown.mean(axis=0).max():.0%} of cohorts, at no effect in {ENOUGH:.0%}")
+    drawn = rng.integers(0, len(shown), (DRAWS_OF_COHORTS, len(shown)))
+    values = np.array([crossing(effects, shown[rows].mean(axis=0)) for rows in drawn])
+    # Effects between two draws are not interpolated: one of them may be beyond all that were tried.
+    low, high = np.quantile(values, [(1 - level) / 2, (1 + level) / 2], method="inverted_cdf")
+    if not np.isfinite(high):
+        raise NotComputable(f"from {value:.2f} on, but its interval ends beyond the largest effect tried")
+    return Estimate(value, float(low), float(high), int(trials["n_rows"].sum()), int(trials["n_patients"].sum()))
+
+
+def crossing(effects: np.ndarray, power: np.ndarray) -> float:
+    """Where power [E] reaches `ENOUGH`, on straight lines between effects [E], ascending; inf where it never does.
+
+    Power can't fall as the effect grows: the curve is the nearest that doesn't (isotonic regression), as the first of
+    many noisy points above the mark would come too soon.
+    """
+    curve = isotonic_regression(power).x
+    if curve[-1] < ENOUGH:
+        return np.inf
+    at = int(np.argmax(curve >= ENOUGH))
     if at == 0:
-        return float(effect[0])
-    part = (ENOUGH - share[at - 1]) / (share[at] - share[at - 1])
-    return float(effect[at - 1] + part * (effect[at] - effect[at - 1]))
+        return float(effects[0])
+    part = (ENOUGH - curve[at - 1]) / (curve[at] - curve[at - 1])
+    return float(effects[at - 1] + part * (effects[at] - effects[at - 1]))
 
 
 def _trial(planted: Planted, how: Inference, rng: np.random.Generator) -> list[dict[str, object]]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -11,10 +13,9 @@ import torch
 
 from jepascope import params
 from jepascope.analysis.error.blind_spots import concept_directions
-from jepascope.analysis.error.decomposition import Parts
 from jepascope.analysis.inference.stats import Estimate, Inference, NotComputable, Null, permuted_rows
 from jepascope.certify import oracle
-from jepascope.certify.falsification import changes, displacements
+from jepascope.certify.falsification import Foreseen, foreseen, relative
 from jepascope.certify.futures import Futures, simulate
 from jepascope.certify.planted import Truth, load_truth
 from jepascope.cohort import encounters as cohort_encounters
@@ -23,7 +24,7 @@ from jepascope.models.encoder import Encoder
 from jepascope.objects import Objects, load_objects
 from jepascope.pipeline.certification.model import planted_records
 from jepascope.pipeline.error.concepts import carried
-from jepascope.pipeline.error.parts import load_rows, read_apart
+from jepascope.pipeline.error.parts import READERS, load_rows, read_apart
 from jepascope.store import read_json, read_table, read_tensors, write_json, write_table, write_tensors
 from jepascope.training.checkpoint import load_model
 
@@ -181,8 +182,9 @@ def hold_against_oracle(
     """The step that splits a model's error by simulated futures, and certifies the parts estimated without them.
 
     Leaves shares.parquet (of ‖e‖²), axes.parquet (parts along the principal axes of z), calibration.parquet (z of what
-    came among z of its futures), concepts.parquet (what is foreseen of each concept, by ẑ and by the state),
-    agreement.json and spots.parquet (reducible error along each concept's direction, oracle and estimate).
+    came among z of its futures), concepts.parquet and kinds.parquet (what is foreseen, by ẑ and by the state),
+    agreement.json, spots.parquet and correlation.parquet (reducible error along each concept's direction, by the oracle
+    and as estimated).
     """
     how = Inference(**statistics.model_dump())
     held, rng = load_held(records, futures, model, objects), np.random.default_rng(seed)
@@ -199,64 +201,77 @@ def hold_against_oracle(
     ))  # fmt: skip
     checked = oracle.calibrate(z, held.futures, held.patients, how, rng)
     write_table(folder / "calibration.parquet", _estimates(checked._asdict()))
-    names = held.truth.concepts["name"].to_numpy()
-    states = held.truth.states[list(names)].to_numpy(bool)
-    directions = concept_directions(held.objects.z[train], states[train])
-    spaces = {"ẑ": z_hat, "state": held.futures.mean(axis=1)}
-    told = (z, directions, states[held.rows], held.patients, how, rng)
-    table = oracle.foreseen_shares(spaces, *told)
-    dynamics = held.truth.concepts["dynamics"].to_numpy()
-    write_table(folder / "concepts.parquet", table.assign(
-        dynamics=dynamics[table["concept"]], concept=names[table["concept"]]
-    ))  # fmt: skip
-    _spots_by_dynamics(folder, held, directions, states, how, seed)
+    directions = concept_directions(held.objects.z[train], _states(held)[train])
+    _foresee(folder, held, directions, how, seed)
     _certify(folder, held, objects, directions, how, seed)
 
 
-def _spots_by_dynamics(
-    folder: Path, held: Held, directions: np.ndarray, states: np.ndarray, how: Inference, seed: int
-) -> None:
-    """How much more of each kind of concept the state foretells than ẑ does, and what a stranger's futures would."""
-    train, ok = (held.objects.index["split"] == "train").to_numpy(), np.isfinite(directions).all(axis=1)
-    mine = states[held.rows][:, ok]
-    ok[ok] = [carried(column, held.patients, how.min_carriers) for column in mine.T]
-    sizes = displacements(held.objects.z[train], states[train][:, ok], directions[ok])
+def _states(held: Held) -> np.ndarray:
+    """Which concept is on at which encounter, bool [N, Q], in the order of the concepts."""
+    return held.truth.states[list(held.truth.concepts["name"])].to_numpy(bool)
+
+
+def _foresee(folder: Path, held: Held, directions: np.ndarray, how: Inference, seed: int) -> None:
+    """How much of each concept, and of each kind, is foreseen: by ẑ, by the state, and by strangers' in their place."""
+    states = _states(held)[held.rows]
+    ok = np.isfinite(directions).all(axis=1) & [carried(on, held.patients, how.min_carriers) for on in states.T]
     strangers = permuted_rows(held.patients, 1, np.random.default_rng(seed))[0]
-    means, z_hat = held.futures.mean(axis=1), held.objects.z_hat[held.place]
-    dynamics, records = held.truth.concepts["dynamics"].to_numpy()[ok], []
-    for futures, m in (("own", means), ("of another patient", means[strangers])):
-        rng = np.random.default_rng(seed)
-        found = changes(z_hat, m, directions[ok], sizes, states[held.rows][:, ok], held.patients, how, rng)
-        for kind in pd.unique(dynamics):
-            estimate = found.pooled(dynamics == kind, how.level)
-            records.append({"name": f"{kind}, {futures}", **estimate._asdict()})
-    write_table(folder / "dynamics.parquet", pd.DataFrame(records))
+    z_hat, m = held.objects.z_hat[held.place], held.futures.mean(axis=1)
+    predicted = {
+        "ẑ": z_hat,
+        "state": m,
+        "missed": m - z_hat,
+        "ẑ, another patient's": z_hat[strangers],
+        "missed, another patient's": m[strangers] - z_hat,
+    }
+    told = (held.objects.z[held.rows], directions[ok], states[:, ok], held.patients, how)
+    # One seed for all: the same draws of patients.
+    found = {by: foreseen(x, *told, np.random.default_rng(seed)) for by, x in predicted.items()}
+    named = held.truth.concepts[["name", "dynamics"]][ok].rename(columns={"name": "concept"})
+    shares = [
+        named.assign(space=by, value=found[by].value, low=found[by].low, high=found[by].high) for by in ("ẑ", "state")
+    ]
+    write_table(folder / "concepts.parquet", pd.concat(shares, ignore_index=True))
+    write_table(folder / "kinds.parquet", _estimates(_by_kind(found, named["dynamics"].to_numpy(), how.level)))
+
+
+def _by_kind(found: dict[str, Foreseen], dynamics: np.ndarray, level: float) -> dict[str, Estimate]:
+    """Means over the concepts of each kind, "<kind>, <by>", and what ẑ foresees of what the state does."""
+    estimates = {}
+    for kind in pd.unique(dynamics):
+        which = dynamics == kind
+        asked = {by: partial(one.pooled, which, level) for by, one in found.items()}
+        asked["ẑ of the state's"] = partial(relative, found["ẑ"], found["state"], which, level)
+        for by, ask in asked.items():
+            with suppress(NotComputable):
+                estimates[f"{kind}, {by}"] = ask()
+    return estimates
 
 
 def _certify(folder: Path, held: Held, objects: Path, directions: np.ndarray, how: Inference, seed: int) -> None:
-    """Hold the bias and systematic part, estimated as without a truth, against the oracle's avoidable error."""
-    rows, rng = load_rows(objects), np.random.default_rng(seed)
-    parts = read_apart(rows.e, rows.own, rows, how.folds, seed)
-    mine = Parts(*(part[held.place] for part in parts))
-    estimated, e, z_hat = mine.bias + mine.systematic, rows.e[held.place], rows.z_hat[held.place]
-    found = oracle.agree(estimated, e, z_hat, held.futures, held.patients, AXES, how, rng)
-    write_json(folder / "agreement.json", {
-        "r2": found.r2._asdict(), "null": found.null._asdict(),
-        "axes": found.axes, "axes_of_e": found.axes_of_e, "chance": found.chance,
-    })  # fmt: skip
-    ok = np.isfinite(directions).all(axis=1)
-    along = oracle.split_error(rows.z[held.place], z_hat, held.futures, directions[ok])
-    variance = ((rows.z[held.place] - rows.mean) @ directions[ok].T) ** 2
-    taken = (e @ directions[ok].T) ** 2 - ((e - estimated) @ directions[ok].T) ** 2
-    write_table(folder / "spots.parquet", pd.DataFrame({
-        "concept": held.truth.concepts["name"].to_numpy()[ok],
-        "dynamics": held.truth.concepts["dynamics"].to_numpy()[ok],
-        "total": along.total.sum(axis=0) / variance.sum(axis=0),
-        "reducible": along.reducible.sum(axis=0) / variance.sum(axis=0),
-        "estimated": taken.sum(axis=0) / variance.sum(axis=0),
-    }))  # fmt: skip
-    pair = oracle.correlate_spots(along.reducible, taken, variance, held.patients, how, rng)
-    write_table(folder / "correlation.parquet", _estimates({"spots": pair}))
+    """Hold the bias and systematic part, estimated as without a truth, against the oracle's avoidable error.
+
+    By both readers of the error: of the predictor's own input, and of the past behind it.
+    """
+    rows, ok = load_rows(objects), np.isfinite(directions).all(axis=1)
+    e, z_hat, z = rows.e[held.place], rows.z_hat[held.place], rows.z[held.place]
+    along = oracle.split_error(z, z_hat, held.futures, directions[ok])
+    variance = ((z - rows.mean) @ directions[ok].T) ** 2
+    spots = held.truth.concepts[["name", "dynamics"]][ok].rename(columns={"name": "concept"})
+    spots["reducible"] = along.reducible.sum(axis=0) / variance.sum(axis=0)
+    agreements, correlations = {}, {}
+    for reader in READERS:
+        rng = np.random.default_rng(seed)
+        parts = read_apart(rows.e, getattr(rows, reader), rows, how.folds, seed)
+        estimated = (parts.bias + parts.systematic)[held.place]
+        found = oracle.agree(estimated, e, z_hat, held.futures, held.patients, AXES, how, rng)
+        agreements[reader] = found._asdict() | {"r2": found.r2._asdict(), "null": found.null._asdict()}
+        taken = (e @ directions[ok].T) ** 2 - ((e - estimated) @ directions[ok].T) ** 2
+        spots[reader] = taken.sum(axis=0) / variance.sum(axis=0)
+        correlations[reader] = oracle.correlate_spots(along.reducible, taken, variance, held.patients, how, rng)
+    write_json(folder / "agreement.json", agreements)
+    write_table(folder / "spots.parquet", spots)
+    write_table(folder / "correlation.parquet", _estimates(correlations))
 
 
 def load_share(folder: Path, part: str) -> Estimate:
@@ -264,35 +279,32 @@ def load_share(folder: Path, part: str) -> Estimate:
     return load_estimate(folder / "shares.parquet", part)
 
 
-def load_blind_spot(folder: Path, dynamics: str, futures: str = "own") -> Estimate:
-    """What the state foretells of one kind of concept and ẑ doesn't, as a share of what the concepts do to z."""
-    return load_estimate(folder / "dynamics.parquet", f"{dynamics}, {futures}")
+def load_foreseen_of(folder: Path, dynamics: str, by: str) -> Estimate:
+    """What is foreseen of one kind of concept, as a share of what its concepts do to z.
 
-
-def load_agreement(folder: Path) -> oracle.Agreement:
-    """What `hold_against_oracle` found of the estimated parts."""
-    stored: dict[str, Any] = read_json(folder / "agreement.json")
-    return oracle.Agreement(**{**stored, "r2": Estimate(**stored["r2"]), "null": Null(**stored["null"])})
+    `by`: "ẑ", "state", "missed" (what the state foretells and ẑ doesn't foresee); "ẑ" and "missed" also with
+    ", another patient's" in their place; or "ẑ of the state's", ẑ's share over the state's.
+    """
+    return load_estimate(folder / "kinds.parquet", f"{dynamics}, {by}")
 
 
 def load_foreseen(folder: Path) -> pd.DataFrame:
     """What ẑ, and the state, foresee of each concept that could be measured. Raises NotComputable if none could."""
-    table = read_table(folder / "concepts.parquet")
-    known = table[table["value"].notna()]
-    both = known[known.groupby("concept")["space"].transform("size") == 2]
-    if both.empty:
-        raise NotComputable(str(table["reason"].iloc[0]))
-    return both
+    known = read_table(folder / "concepts.parquet").dropna(subset="value")
+    if known.empty:
+        raise NotComputable("of no concept enough test patients have it, and show it in z")
+    return known
+
+
+def load_agreement(folder: Path, reader: str = "own") -> oracle.Agreement:
+    """What `hold_against_oracle` found of the parts that a reader estimated: "own", or "past"."""
+    stored: dict[str, Any] = read_json(folder / "agreement.json")[reader]
+    return oracle.Agreement(**{**stored, "r2": Estimate(**stored["r2"]), "null": Null(**stored["null"])})
 
 
 def load_spots(folder: Path) -> pd.DataFrame:
-    """Reducible error along each concept's direction, by the oracle and as estimated, over the variance of z there."""
+    """Reducible error along each concept's direction, and as each reader estimated it, over the variance of z there."""
     return read_table(folder / "spots.parquet")
-
-
-def load_spot_correlation(folder: Path) -> Estimate:
-    """How the two maps of `load_spots` correlate over concepts."""
-    return load_estimate(folder / "correlation.parquet", "spots")
 
 
 def load_axes(folder: Path) -> pd.DataFrame:

@@ -211,7 +211,7 @@ def measure_likeness(
     drawn = paired_cka(test.z, spaces, test.patients, how, rng)
     theirs = paired_cka(untrained.z, untrained.predictions, untrained.patients, how, rng)
     axes = spectrum(found.of("train").z).axes[:, : subspace_size(test.z.shape[1])]
-    rest = {name: without_axes(spaces[name], axes) for name in (Z_HAT, OTHER)}
+    rest = {name: without_axes(x, axes) for name, x in spaces.items()}
     removed = paired_cka(without_axes(test.z, axes), rest, test.patients, how, rng)
     tables = {"different patients": drawn, "different patients, less z's main axes": removed}
     rows = [

@@ -9,15 +9,9 @@ import pandas as pd
 
 from jepascope import params
 from jepascope.analysis.inference.stats import Estimate, Inference, NotComputable, permuted_rows
+from jepascope.analysis.predictor.exchange import exchanged
 from jepascope.analysis.predictor.likeness import difference, estimate
-from jepascope.analysis.predictor.vocabulary import (
-    Ranked,
-    heard,
-    mean_difference_null,
-    mean_null,
-    ranked,
-    threshold_aurocs,
-)
+from jepascope.analysis.predictor.vocabulary import Ranked, auroc_gains, heard, mean_null, ranked
 from jepascope.analysis.probes.aurocs import enough_carriers
 from jepascope.analysis.probes.linear import fit_probe, probe_scores
 from jepascope.analysis.sae import Dictionary, Settings, densify, encode, fit
@@ -25,7 +19,9 @@ from jepascope.analysis.sae.dictionary import standardise
 from jepascope.cohort import encounters as cohort_encounters
 from jepascope.cohort.concepts import psychiatric_groups
 from jepascope.cohort.features import bag_of_codes
+from jepascope.cohort.titles import token_titles
 from jepascope.objects import load_objects
+from jepascope.pipeline.cohort.records import planted
 from jepascope.pipeline.dictionary.dictionaries import load_consensus
 from jepascope.pipeline.predictor.comparison import FROM_C, OTHER, PERSISTENCE, Z_HAT, load_targets
 from jepascope.pipeline.readings import Reading, save_readings
@@ -34,11 +30,15 @@ from jepascope.store import read_json, read_table, read_tensors, write_json, wri
 # One ridge weight for all concepts, in the middle of those that the probes of z choose from.
 PENALTY = (30.0,)
 TRANSFERRED, OWN, ITSELF = "ẑ, z's words", "ẑ, own probe", "z, z's words"
+# What may be said of a feature or a group: ẑ tells it, and tells more of it than the encounter before does; ẑ tells it;
+# not even that can be shown.
+FORESEEN, REMEMBERED, NO_WORD = "foreseen", "remembered", "no word"
 
 
 def read_features(
     folder: Path,
     encounters: Path,
+    records: Path,
     trained: Path,
     twin: Path,
     references: Path,
@@ -49,8 +49,8 @@ def read_features(
 ) -> None:
     """The step that reads the consensus features of z from predictions made before the encounter.
 
-    Leaves features.parquet (a row a feature), coverage.parquet (a row a prediction) and readings.json. Raises
-    NotComputable where the vote kept too few features, or test patients carry too few of them.
+    Leaves features.parquet (a row a feature), coverage.parquet (a row a prediction), counts.json and readings.json.
+    Raises NotComputable where the vote kept too few features, or test patients carry too few of them.
     """
     how, rng = Inference(**statistics.model_dump()), np.random.default_rng(seed)
     dictionary, found = load_consensus(votes), load_targets(trained)
@@ -62,27 +62,38 @@ def read_features(
     scores = {name: preactivations(dictionary, x)[:, kept] for name, x in predictions.items()}
     moves = permuted_rows(test.patients, how.permutations, rng)
     family = heard(scores, on, moves, how.level)
-    result, thresholds = ranked(scores, on, test.patients, how, rng), threshold_aurocs(on, family.threshold)
-    level = how.level
+    p = pd.DataFrame(family.adjusted.reshape(len(scores), -1).T, columns=list(scores))  # [F', P]
+    result, level = ranked(scores, on, test.patients, how, rng), how.level
     untrained = _of_twin(twin, Settings(**sae.model_dump())._replace(features=len(dictionary.W_dec)), how, seed)
-    gain = mean_difference_null(scores[Z_HAT], scores[PERSISTENCE], on, moves, level)
+    gain = exchanged(auroc_gains(scores[Z_HAT], scores[PERSISTENCE], on), test.patients, how, rng)
     readings = {
         "above_shuffled": Reading(
             _mean(result, Z_HAT, level), _mean(result, OTHER, level), _mean(untrained, Z_HAT, level)
         ),
-        "above_persistence": Reading(_gain(result, level), gain, _gain(untrained, level)),
+        "above_persistence": Reading(_gain(result, level), gain.null, _gain(untrained, level)),
     }
     save_readings(folder, readings)
-    write_json(folder / "counts.json", {"kept": len(dictionary.W_dec), "carried": int(kept.sum())})
-    write_table(folder / "coverage.parquet", _coverage(result, thresholds, level))
-    table = _features(dictionary, predictions, test.z, result, family.adjusted, on, kept, level)
+    table = _features(dictionary, predictions, test.z, result, on, kept, level)
+    table["verdict"] = verdicts(p[Z_HAT].to_numpy(), gain.adjusted, level)
     table["reappears"] = read_table(votes / "votes.parquet").query("kept")["reappears"].to_numpy()[kept]
-    words = leading_words(encounters, densify(encode(dictionary, load_objects(trained).z))[:, kept])
+    words = leading_words(encounters, records, densify(encode(dictionary, load_objects(trained).z))[:, kept])
     write_table(folder / "features.parquet", pd.concat([table, words], axis=1))
+    write_table(folder / "coverage.parquet", _coverage(result, (p <= 1 - level).sum(), level))
+    counts = {name: int((table["verdict"] == name).sum()) for name in (FORESEEN, REMEMBERED, NO_WORD)}
+    write_json(folder / "counts.json", {"kept": len(dictionary.W_dec), "carried": int(kept.sum()), **counts})
+
+
+def verdicts(word: np.ndarray, beyond: np.ndarray, level: float) -> np.ndarray:
+    """What may be said of each: from adjusted p of having a word, and of telling more than the encounter before [F]."""
+    told = word <= 1 - level
+    return np.select([told & (beyond <= 1 - level), told], [FORESEEN, REMEMBERED], NO_WORD)
 
 
 def load_counts(folder: Path) -> dict[str, int]:
-    """How many features the vote kept, and how many of these enough test patients carry. Raises StoreError."""
+    """How many features the vote kept, how many of these enough test patients carry, and how many of each verdict.
+
+    Raises StoreError.
+    """
     return read_json(folder / "counts.json")
 
 
@@ -121,14 +132,11 @@ def _gain(result: Ranked, level: float, ours: str = Z_HAT, theirs: str = PERSIST
     return estimate(difference(result.of(ours), result.of(theirs)), level)
 
 
-def _coverage(result: Ranked, thresholds: np.ndarray, level: float) -> pd.DataFrame:
-    """By prediction: mean AUROC, and the share of features above the max-T threshold of their family."""
-    rows = []
-    for name in result.names:
-        mean, share = (estimate(drawn, level) for drawn in (result.of(name), result.above(name, thresholds)))
-        cells = {f"auroc_{part}": getattr(mean, part) for part in ("value", "low", "high")}
-        rows.append({"prediction": name, **share._asdict(), **cells})
-    return pd.DataFrame(rows)
+def _coverage(result: Ranked, words: pd.Series, level: float) -> pd.DataFrame:
+    """By prediction: mean AUROC, and of how many features it has words."""
+    means = [_mean(result, name, level)._asdict() for name in result.names]
+    counts = {"words": words.to_numpy(), "features": result.value.shape[1]}
+    return pd.DataFrame(means).assign(prediction=result.names, **counts)
 
 
 def _features(
@@ -136,7 +144,6 @@ def _features(
     predictions: dict[str, np.ndarray],
     z: np.ndarray,
     result: Ranked,
-    adjusted: np.ndarray,
     on: np.ndarray,
     kept: np.ndarray,
     level: float,
@@ -154,17 +161,17 @@ def _features(
         "rate": on.mean(axis=0),
         "low": low,
         "high": high,
-        "p": adjusted.reshape(len(result.names), -1)[at],
         "correlation": r,
         "firing_ratio": (of_z_hat > 0).mean(axis=0) / on.mean(axis=0),
     }
     return pd.DataFrame({**columns, **{f"auroc {name}": result.value[i] for i, name in enumerate(result.names)}})
 
 
-def leading_words(encounters: Path, f: np.ndarray) -> pd.DataFrame:
+def leading_words(encounters: Path, records: Path, f: np.ndarray) -> pd.DataFrame:
     """The token that goes with each feature most closely on training patients: columns word and word_r, F rows.
 
-    f [N, F], of all encounters. A name to recognise a feature by and no more: its card says what it is.
+    f [N, F], of all encounters; records have the titles of codes. A name to recognise a feature by and no more: its
+    card says what it is.
     """
     cohort = cohort_encounters.load(encounters)
     train = (cohort.index["split"] == "train").to_numpy()
@@ -174,7 +181,8 @@ def leading_words(encounters: Path, f: np.ndarray) -> pd.DataFrame:
     with np.errstate(divide="ignore", invalid="ignore"):
         r = np.nan_to_num((bag.T @ f / len(f) - share[:, None] * f.mean(axis=0)) / spread)
     best = r.argmax(axis=0)
-    return pd.DataFrame({"word": cohort.vocabulary["token"].to_numpy()[best], "word_r": r[best, np.arange(len(best))]})
+    titles = np.array(token_titles(cohort.vocabulary, planted(records)))
+    return pd.DataFrame({"word": titles[best], "word_r": r[best, np.arange(len(best))]})
 
 
 def read_concepts(folder: Path, trained: Path, twin: Path, statistics: params.Statistics, seed: int) -> None:
@@ -189,24 +197,30 @@ def read_concepts(folder: Path, trained: Path, twin: Path, statistics: params.St
     found = ranked(ours, on.to_numpy(), patients, how, rng)
     untrained = ranked(theirs, on.to_numpy(), patients, how, np.random.default_rng(seed))
     labels, moves = on.to_numpy(), permuted_rows(patients, how.permutations, rng)
-    gain = mean_difference_null(ours[TRANSFERRED], ours[PERSISTENCE], labels, moves, how.level)
-    own = mean_difference_null(ours[OWN], ours[TRANSFERRED], labels, moves, how.level)
+    gain, own = (
+        exchanged(auroc_gains(ours[name], ours[other], labels), patients, how, rng)
+        for name, other in ((TRANSFERRED, PERSISTENCE), (OWN, TRANSFERRED))
+    )
     chance = mean_null(ours[TRANSFERRED], labels, moves, how.level)
+    mean = [_mean(result, TRANSFERRED, how.level) for result in (found, untrained)]
+    over = [_gain(result, how.level, TRANSFERRED) for result in (found, untrained)]
+    renamed = [_gain(result, how.level, OWN, TRANSFERRED) for result in (found, untrained)]
     readings = {
-        "concepts": Reading(
-            _mean(found, TRANSFERRED, how.level), chance, _mean(untrained, TRANSFERRED, how.level)
-        ),
-        "concepts_over_persistence": Reading(_gain(found, how.level, TRANSFERRED), gain,
-                                             _gain(untrained, how.level, TRANSFERRED)),
-        "own_over_transferred": Reading(_gain(found, how.level, OWN, TRANSFERRED), own,
-                                        _gain(untrained, how.level, OWN, TRANSFERRED)),
-    }  # fmt: skip
+        "concepts": Reading(mean[0], chance, mean[1]),
+        "concepts_over_persistence": Reading(over[0], gain.null, over[1]),
+        "own_over_transferred": Reading(renamed[0], own.null, renamed[1]),
+    }
     save_readings(folder, readings)
+    word = heard({TRANSFERRED: ours[TRANSFERRED]}, labels, moves, how.level).adjusted
+    columns = {
+        "target": on.columns,
+        "positives": labels.sum(axis=0),
+        "verdict": verdicts(word, gain.adjusted, how.level),
+    }
     rows = []
     for at, name in enumerate(found.names):
         low, high = np.quantile(found.values[at], [(1 - how.level) / 2, (1 + how.level) / 2], axis=0)
-        columns = {"target": on.columns, "value": found.value[at], "low": low, "high": high}
-        rows.append(pd.DataFrame({"reader": name, **columns, "positives": labels.sum(axis=0)}))
+        rows.append(pd.DataFrame({"reader": name, **columns, "value": found.value[at], "low": low, "high": high}))
     write_table(folder / "concepts.parquet", pd.concat(rows, ignore_index=True))
 
 

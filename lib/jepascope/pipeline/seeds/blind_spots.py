@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from itertools import combinations
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -26,6 +25,7 @@ from jepascope.cohort import encounters as cohort_encounters
 from jepascope.cohort.encounters import Encounters
 from jepascope.pipeline.error.concepts import concepts_of
 from jepascope.pipeline.error.parts import MODELS, load_rows
+from jepascope.pipeline.seeds.pairs import each_pair
 from jepascope.store import write_table
 
 CHUNK = 100  # draws of patients at a time
@@ -44,14 +44,14 @@ class Mapped(NamedTuple):
 
 
 def compare_blind_spots(folder: Path, encounters: Path, statistics: params.Statistics, *seeds: int | Path) -> None:
-    """The step that compares the blind-spot maps of all seeds over the same draws of test patients.
+    """The step that compares the seeds' blind-spot maps over the same draws of test patients.
 
-    seeds: seed, objects, twin's objects, seed, objects, … Leaves agreement.parquet, a row a pair, model and reading: a,
-    b, model, reading, value, low, high, n_rows, n_patients (Spearman's ρ of two seeds over concepts) and a null of
-    concepts dealt anew; and concepts.parquet, a row a concept of the trained model: concept, family, what each seed
-    leaves unforeseen, its mean, Q, p, I2, low, high, q. Thick directions of z are foreseen better than thin ones,
-    whatever they say; the second reading takes the rank of z's variance along the concept out of both maps. Raises
-    NotComputable under two seeds or `FEWEST` concepts.
+    seeds: seed, objects, twin's objects, seed, objects, … Leaves agreement.parquet, a row a compared pair, model and
+    reading: a, b, model, reading, value, low, high, n_rows, n_patients (Spearman's ρ of two seeds over concepts) and a
+    null of concepts dealt anew; and concepts.parquet, a row a concept of the trained model: concept, family, what each
+    seed leaves unforeseen, its mean, Q, p, I2, low, high, q, of all seeds. Thick directions of z are foreseen better
+    than thin ones, whatever they say; the second reading takes the rank of z's variance along the concept out of both
+    maps. Raises NotComputable under two seeds or `FEWEST` concepts.
     """
     names = [int(str(seed)) for seed in seeds[::3]]
     if len(names) < 2:
@@ -60,9 +60,9 @@ def compare_blind_spots(folder: Path, encounters: Path, statistics: params.Stati
     rows: list[dict[str, Any]] = []
     for model, at in zip(MODELS, (1, 2), strict=True):
         made = {n: _map(cohort, Path(str(o)), how) for n, o in zip(names, seeds[at::3], strict=True)}
-        for a, b in combinations(names, 2):
+        for a, b, ours, other in each_pair(names, made.__getitem__):
             for reading in (PLAIN, GIVEN):
-                agreed = _agree(made[a], made[b], reading == GIVEN, how, np.random.default_rng([a, b]))
+                agreed = _agree(ours, other, reading == GIVEN, how, np.random.default_rng([a, b]))
                 rows.append({"a": a, "b": b, "model": model, "reading": reading, **agreed})
         if model == MODELS[0]:
             write_table(folder / "concepts.parquet", _by_concept(made, how))
@@ -101,8 +101,10 @@ def _by_concept(made: dict[int, Mapped], how: Inference) -> pd.DataFrame:
     """Each concept's share in every seed, and whether the seeds are further apart than their common patients say."""
     values = np.stack([mapped.unforeseen for mapped in made.values()])  # [S, 1 + draws, Q]
     concepts = next(iter(made.values())).concepts
+    made_of = (how.bootstrap, next(iter(made.values())).n_patients)
     found = [
-        heterogeneity(values[:, 0, q], np.cov(values[:, 1:, q]), how.level)._asdict() for q in range(len(concepts))
+        heterogeneity(values[:, 0, q], np.cov(values[:, 1:, q]), how.level, made_of)._asdict()
+        for q in range(len(concepts))
     ]
     shares = {f"seed {seed}": share for seed, share in zip(made, values[:, 0], strict=True)}
     table = concepts.assign(**shares, mean=values[:, 0].mean(axis=0)).join(pd.DataFrame(found))

@@ -6,7 +6,6 @@ them; when a feature fires needs no rotation, and asks for the same encounters i
 
 from __future__ import annotations
 
-from itertools import combinations
 from pathlib import Path
 from typing import NamedTuple
 
@@ -21,9 +20,11 @@ from jepascope.analysis.sae import densify, encode
 from jepascope.analysis.sae.dictionary import Dictionary
 from jepascope.analysis.sae.matching import SAME, matched_cosines
 from jepascope.objects import Objects, load_objects
-from jepascope.pipeline.dictionary.dictionaries import load_consensus, load_dictionary
+from jepascope.pipeline.dictionary.dictionaries import folder_of_kept, load_consensus, load_dictionary
+from jepascope.pipeline.seeds.pairs import each_pair
 from jepascope.store import write_table
 
+KEYS = ["subject_id", "split"]
 COLUMNS = ["a", "b", "dictionaries", "features", "same_direction", "fire_together", *Estimate._fields]
 
 
@@ -34,42 +35,66 @@ class Spoken(NamedTuple):
     dictionary: Dictionary
 
 
+class Dictionaries(NamedTuple):
+    """What one seed brings: the features that the vote kept, and those of its untrained twin."""
+
+    kept: Spoken
+    twin: Spoken
+
+
 def match_features(folder: Path, statistics: params.Statistics, *seeds: int | str | Path) -> None:
-    """The step that matches the features of every two seeds; leaves matches.parquet.
+    """The step that matches the features of the compared pairs of seeds; leaves matches.parquet.
 
     seeds: seed, objects, votes, twin's objects, baselines, seed, … Columns: a, b (the seeds), dictionaries (whose),
     features (of the smaller one), same_direction and fire_together (how many are the same by either measure), and
     value, low, high, n_rows, n_patients of the mean correlation of matched features' activations on test patients.
     Dictionaries: "kept by the vote"; "the untrained twins'" (one fit each); and, as the floor, "kept, of another
-    patient", whose activations are another patient's and whose rotation is fitted to them. Raises NotComputable where
-    fewer than two seeds are given, or a vote kept too little.
+    patient", whose activations are another patient's and whose rotation is fitted to them. Seeds whose vote keeps too
+    little are left out: one of many would otherwise take the features of all others with it. Raises NotComputable where
+    fewer than two seeds are left, ValueError where two extractions differ.
     """
-    if len(seeds) < 10:
-        raise NotComputable("features of two seeds are needed to be compared")
-    how = Inference(**statistics.model_dump())
     names = [int(str(seed)) for seed in seeds[::5]]
-    paths = [[Path(str(path)) for path in seeds[at::5]] for at in (1, 2, 3, 4)]
-    kept = [Spoken(load_objects(objects), load_consensus(votes)) for objects, votes in zip(*paths[:2], strict=True)]
-    twins = [Spoken(load_objects(o), load_dictionary(others, "twin")) for o, others in zip(*paths[2:], strict=True)]
-    rows = []
-    for a, b in combinations(range(len(names)), 2):
-        rng = np.random.default_rng([names[a], names[b]])
-        for whose, (one, other), moved in (
-            ("kept by the vote", (kept[a], kept[b]), False),
-            ("the untrained twins'", (twins[a], twins[b]), False),
-            ("kept, of another patient", (kept[a], kept[b]), True),
+    paths = {seed: [Path(str(path)) for path in seeds[5 * i + 1 : 5 * i + 5]] for i, seed in enumerate(names)}
+    how, rows = Inference(**statistics.model_dump()), []
+    for a, b, one, other in each_pair(_with_votes(paths), lambda seed: _load(*paths[seed])):
+        rng = np.random.default_rng([a, b])
+        for whose, pair, moved in (
+            ("kept by the vote", (one.kept, other.kept), False),
+            ("the untrained twins'", (one.twin, other.twin), False),
+            ("kept, of another patient", (one.kept, other.kept), True),
         ):
-            rows.append({"a": names[a], "b": names[b], "dictionaries": whose} | match(one, other, moved, how, rng))
+            rows.append({"a": a, "b": b, "dictionaries": whose} | match(*pair, moved, how, rng))
     write_table(folder / "matches.parquet", pd.DataFrame(rows)[COLUMNS])
+
+
+def _with_votes(paths: dict[int, list[Path]]) -> list[int]:
+    """The seeds whose vote keeps features. Raises NotComputable for fewer than two, with each vote's reason."""
+    found, reasons = [], [f"features of two seeds are needed to be compared, {len(paths)} given"]
+    for seed, (_, votes, *_) in paths.items() if len(paths) > 1 else ():
+        try:
+            folder_of_kept(votes)
+            found.append(seed)
+        except NotComputable as reason:
+            reasons.append(f"seed {seed}: {reason}")
+    if len(found) < 2:
+        raise NotComputable("; ".join(reasons))
+    return found
+
+
+def _load(objects: Path, votes: Path, twin: Path, baselines: Path) -> Dictionaries:
+    kept = Spoken(load_objects(objects), load_consensus(votes))
+    return Dictionaries(kept, Spoken(load_objects(twin), load_dictionary(baselines, "twin")))
 
 
 def match(one: Spoken, other: Spoken, moved: bool, how: Inference, rng: np.random.Generator) -> dict[str, float]:
     """`COLUMNS` from "features" on, for one pair of dictionaries. `moved`: hand each patient another's rows of `other`.
 
     The rotation, and which feature is whose partner in firing, are found on training patients; correlations are those
-    of test patients.
+    of test patients. Raises ValueError where the two hold different encounters.
     """
     index = one.objects.index
+    if not index[KEYS].equals(other.objects.index[KEYS]):
+        raise ValueError("two seeds hold different encounters: extract once for all seeds")
     split, patients = index["split"].to_numpy(), index["subject_id"].to_numpy()
     theirs = other.objects.z
     if moved:

@@ -14,7 +14,7 @@ from jepascope.analysis.inference.stats import Estimate, Inference, NotComputabl
 from jepascope.analysis.predictor.steering import GRID, random_units
 from jepascope.analysis.sae import Dictionary
 from jepascope.certify import steering as certified
-from jepascope.certify.falsification import displacements, effects
+from jepascope.certify.falsification import effects
 from jepascope.certify.planted import load_truth
 from jepascope.certify.steering import ACTING, Turned
 from jepascope.cohort import encounters as cohort_encounters
@@ -68,7 +68,8 @@ def load_turns(records: Path, encounters: Path, switches: Path, model: Path, obj
     train = (o.index["split"] == "train").to_numpy()
     all_states = truth.states.to_numpy(bool)
     vary = all_states[train].any(axis=0) & ~all_states[train].all(axis=0)
-    directions, sizes = effects(o.z[train], all_states[train][:, vary])
+    directions = effects(o.z[train], all_states[train][:, vary])
+    sizes = certified.displacements(o.z[train], all_states[train][:, vary], directions)
     place = pd.Index(truth.states.columns[vary]).get_indexer(names)
     if (place < 0).any():
         raise NotComputable("a planted concept has no carrier among training patients")
@@ -206,7 +207,7 @@ def _read_shocks(t: Turns, predicted: dict[str, Turned], how: Inference, seed: i
     s, shock, found = t.subject, t.dynamics == "shock", {}
     train = (s.objects.index["split"] == "train").to_numpy()
     w = concept_directions(s.objects.z[train], s.labels[train][:, shock])
-    sizes = displacements(s.objects.z[train], s.labels[train][:, shock], w)
+    sizes = certified.displacements(s.objects.z[train], s.labels[train][:, shock], w)
     for kind, p in {"truth": t.true, **predicted}.items():
         mean = certified.carried_over(p.effect[:, shock], w, sizes).mean(axis=1)
         rng = np.random.default_rng(seed)
