@@ -13,6 +13,25 @@ from tests.conftest import CLAIMS, copy_project, jepascope
 pytestmark = pytest.mark.demo
 # Claims about the seventy training patients, who are enough to be searched and voted on.
 ABOUT_TRAINING = {"clusters_come_back", "noise_keeps_none", "returns_more_than_twin"}
+# How often something is drawn, and how long what isn't the model is fitted, as in `ci`: what eleven patients can't
+# support, they can't with more of either.
+FEW = """
+arms:
+  epochs: 4
+prediction:
+  budget: 2
+  trees: 20
+  supervised_epochs: 2
+sae:
+  epochs: 5
+statistics:
+  bootstrap: 100
+  permutations: 100
+certification:
+  cohorts: 3
+  futures: 4
+  rows: 60
+"""
 
 
 @pytest.fixture(scope="module")
@@ -20,7 +39,7 @@ def demo_project(demo: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A project in which the whole book has run on the demo, for one seed."""
     project = copy_project(tmp_path_factory.mktemp("demo") / "project")
     profile = project / "params" / "mimic_demo.yaml"
-    profile.write_text(profile.read_text().replace("data/mimic-iv-demo", str(demo)))
+    profile.write_text(profile.read_text().replace("data/mimic-iv-demo", str(demo)) + FEW)
     done = jepascope(project, "run", "--profile", "mimic_demo", "--seeds", "0")
     assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-4000:]
     return project / "runs" / "mimic_demo"

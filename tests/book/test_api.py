@@ -104,3 +104,15 @@ def find(
     assert "@property\ndef size(self) -&gt; int:" in told
     assert "secret" not in told
     assert "_hidden" not in told
+
+
+def test_a_module_that_was_edited_is_shown_as_it_is_now(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever watches the book renders it again after each save, in one process."""
+    monkeypatch.setattr(api, "PACKAGE", tmp_path)
+    (tmp_path / "__init__.py").write_text('"""A room."""')
+    for word in ("first", "second"):
+        (tmp_path / "a.py").write_text(f'"""The {word} line."""\n\n\ndef {word}() -> None:\n    """One."""\n')
+        [room] = api.rooms()
+        told = api.page(room)
+        assert f"The {word} line." in told
+        assert f'id="a.{word}"' in told

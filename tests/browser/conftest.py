@@ -1,27 +1,28 @@
-"""One Chromium for the tests of pages, and one visit to every page that several of them look at.
-
-JEPASCOPE_SCREENSHOTS names a folder that keeps a picture of every page.
-"""
+"""One Chromium for the tests of pages, and how they open one."""
 
 from __future__ import annotations
 
 import contextlib
 import functools
-import os
 import shutil
 import threading
 from collections.abc import Iterator
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import pytest
 
 from jepascope.book.pdf import CHROMIUM
 
-# What the theme notes down for itself on every page.
-DIARY = ("[PST]: ", "[togglebutton]: Adding")
 DESK, PHONE = {"width": 1300, "height": 900}, {"width": 390, "height": 844}
+# What makes the page itself scroll sideways: the elements whose right edge is beyond it, unless a parent scrolls.
+STICKS_OUT = """() => {
+  const wide = document.documentElement.scrollWidth, seen = document.documentElement.clientWidth;
+  if (wide <= seen) return [];
+  const out = [...document.querySelectorAll("body *")].filter(e => e.getBoundingClientRect().right > seen + 1);
+  return [`${wide} px`, ...out.slice(0, 4).map(e => e.outerHTML.slice(0, 120))];
+}"""
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -79,49 +80,6 @@ def opened(browser: Any, address: str, *, size: dict[str, int] = DESK, dark: boo
     page.evaluate("window.MathJax?.startup?.promise")
     yield page
     context.close()
-
-
-class Visit(NamedTuple):
-    """What one look at a page found."""
-
-    said: list[str]  # on its console
-    asked: list[str]  # addresses that are no file of this machine
-    axe: list[str]  # what axe-core holds to be serious or critical
-    pictures: list[dict[str, str]]  # alt and caption of each figure
-    wide: list[str]  # what sticks out of a phone's width
-    html: str
-
-
-@pytest.fixture(scope="package")
-def visits(browser: Any, book: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Visit]:
-    """Every page, at a desk and then at a phone's width."""
-    shots = Path(os.environ.get("JEPASCOPE_SCREENSHOTS") or tmp_path_factory.mktemp("screenshots"))
-    print(f"screenshots: {shots}")
-    return {page.stem: _visit(browser, page, shots / f"{page.stem}.png") for page in sorted(book.glob("*.html"))}
-
-
-def _visit(browser: Any, file: Path, shot: Path) -> Visit:
-    with opened(browser, file.as_uri()) as page:
-        page.screenshot(path=shot, full_page=True)
-        axe = serious(page)
-        pictures = page.eval_on_selector_all("figure", PICTURES)
-        page.set_viewport_size(PHONE)
-        said = [text for text in page.said if not text.startswith(DIARY)]
-        asked = [url for url in page.asked if not url.startswith(("file:", "data:", "blob:"))]
-        return Visit(said, asked, axe, pictures, page.evaluate(STICKS_OUT), page.content())
-
-
-PICTURES = """figures => figures.map(figure => ({
-  alt: figure.querySelector("img")?.alt ?? "",
-  said: figure.querySelector("figcaption")?.textContent ?? "",
-}))"""
-# What makes the page itself scroll sideways: the elements whose right edge is beyond it, unless a parent scrolls.
-STICKS_OUT = """() => {
-  const wide = document.documentElement.scrollWidth, seen = document.documentElement.clientWidth;
-  if (wide <= seen) return [];
-  const out = [...document.querySelectorAll("body *")].filter(e => e.getBoundingClientRect().right > seen + 1);
-  return [`${wide} px`, ...out.slice(0, 4).map(e => e.outerHTML.slice(0, 120))];
-}"""
 
 
 def serious(page: Any) -> list[str]:

@@ -1,16 +1,58 @@
-"""Every page of the rendered book, as a browser ends up with it."""
+"""Every page of the rendered book, as a browser ends up with it.
+
+One visit serves all tests here, and no other file: tests are dealt to processes by file, and each would make its own.
+JEPASCOPE_SCREENSHOTS names a folder that gets a picture of every page.
+"""
 
 from __future__ import annotations
 
+import os
 import re
 from pathlib import Path
+from typing import Any, NamedTuple
 
 import pytest
 
 from jepascope.book.notebooks import read_book
-from tests.browser.conftest import Visit
+from tests.browser.conftest import PHONE, STICKS_OUT, opened, serious
 
 pytestmark = pytest.mark.browser
+
+# What the theme notes down for itself on every page.
+DIARY = ("[PST]: ", "[togglebutton]: Adding")
+PICTURES = """figures => figures.map(figure => ({
+  alt: figure.querySelector("img")?.alt ?? "",
+  said: figure.querySelector("figcaption")?.textContent ?? "",
+}))"""
+
+
+class Visit(NamedTuple):
+    """What one look at a page found."""
+
+    said: list[str]  # on its console
+    asked: list[str]  # addresses that are no file of this machine
+    axe: list[str]  # what axe-core holds to be serious or critical
+    pictures: list[dict[str, str]]  # alt and caption of each figure
+    wide: list[str]  # what sticks out of a phone's width
+    html: str
+
+
+@pytest.fixture(scope="module")
+def visits(browser: Any, book: Path) -> dict[str, Visit]:
+    """Every page, at a desk and then at a phone's width."""
+    return {page.stem: _visit(browser, page) for page in sorted(book.glob("*.html"))}
+
+
+def _visit(browser: Any, file: Path) -> Visit:
+    with opened(browser, file.as_uri()) as page:
+        if shots := os.environ.get("JEPASCOPE_SCREENSHOTS"):
+            page.screenshot(path=Path(shots) / f"{file.stem}.png", full_page=True)
+        axe = serious(page)
+        pictures = page.eval_on_selector_all("figure", PICTURES)
+        page.set_viewport_size(PHONE)
+        said = [text for text in page.said if not text.startswith(DIARY)]
+        asked = [url for url in page.asked if not url.startswith(("file:", "data:", "blob:"))]
+        return Visit(said, asked, axe, pictures, page.evaluate(STICKS_OUT), page.content())
 
 
 @pytest.fixture(scope="module")
@@ -22,6 +64,10 @@ def claims(ci_book: Path) -> dict[str, str]:
 
 def test_pages_load_from_disk_without_a_message_on_the_console(visits: dict[str, Visit]) -> None:
     assert {name: visit.said for name, visit in visits.items() if visit.said} == {}
+
+
+def test_no_page_has_a_serious_or_critical_fault(visits: dict[str, Visit]) -> None:
+    assert {name: visit.axe for name, visit in visits.items() if visit.axe} == {}
 
 
 def test_pages_ask_nothing_of_a_network(visits: dict[str, Visit]) -> None:

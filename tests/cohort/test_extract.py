@@ -34,6 +34,7 @@ CONTRACT = [
     "anchor_year_group", "gap_days", "los_days", "icd_version", "icu", "n_tokens", "split", "split_era",
     *labels.COLUMNS, *MEMBERSHIPS,
 ]  # fmt: skip
+SHARDED = params.Extraction(min_patients_per_token=4)
 
 
 def counts(encounters) -> list[tuple[int, int]]:
@@ -76,12 +77,16 @@ def test_single_encounter_patients_stay():
     assert len(extracted(tables)[0].index) == 1
 
 
-@pytest.mark.parametrize("patients_per_shard", [7, 25, 60])
-def test_shards_change_nothing(patients_per_shard):
+@pytest.fixture(scope="module")
+def in_one_shard():
     tables = random_tables(np.random.default_rng(5))
-    usual = params.Extraction(min_patients_per_token=4)
-    whole, fitted = extracted(tables, usual)
-    parts, refitted = extracted(tables, usual.model_copy(update={"patients_per_shard": patients_per_shard}))
+    return tables, *extracted(tables, SHARDED)
+
+
+@pytest.mark.parametrize("patients_per_shard", [7, 25, 60])
+def test_shards_change_nothing(in_one_shard, patients_per_shard):
+    tables, whole, fitted = in_one_shard
+    parts, refitted = extracted(tables, SHARDED.model_copy(update={"patients_per_shard": patients_per_shard}))
     for name, one in whole._asdict().items():
         two = getattr(parts, name)
         if isinstance(one, pd.DataFrame):
@@ -100,11 +105,17 @@ def test_deciles_fitted_in_batches_of_items_are_those_fitted_at_once(monkeypatch
     pd.testing.assert_frame_equal(batched.deciles, whole.deciles)
 
 
-@pytest.mark.parametrize("dies", ["describe", "spell", "encode"])
-def test_a_killed_extraction_goes_on_with_the_shard_it_died_in(tmp_path, monkeypatch, dies):
-    root = write(tmp_path / "mimic", random_tables(np.random.default_rng(7)))
+@pytest.fixture(scope="module")
+def unkilled(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("unkilled")
+    root = write(folder / "mimic", random_tables(np.random.default_rng(7)))
     settings = LOOSE.model_copy(update={"patients_per_shard": 20})
-    whole, _ = read(tmp_path / "whole", root, MIMIC, settings)
+    return root, settings, read(folder / "whole", root, MIMIC, settings)[0]
+
+
+@pytest.mark.parametrize("dies", ["describe", "spell", "encode"])
+def test_a_killed_extraction_goes_on_with_the_shard_it_died_in(unkilled, tmp_path, monkeypatch, dies):
+    root, settings, whole = unkilled
     real, calls = getattr(extract_module, dies), []
 
     def die(*arguments):

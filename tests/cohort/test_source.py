@@ -10,18 +10,28 @@ import pytest
 from mimic_tree import HEADERS, LOOSE, MIMIC, Tables, add_patient, add_stay, empty, extracted, write
 
 from jepascope.cohort import releases, shard
+from jepascope.cohort.encounters import Encounters
 from jepascope.cohort.engine import ResourceError
 from jepascope.cohort.extract import extract, read
 from jepascope.cohort.schema import INDISPENSABLE, SYNTHETIC_MARK, TABLES, patients_digest
 from jepascope.cohort.source import SourceError, find_files
 
 
-@pytest.fixture
-def tables() -> Tables:
+def one_patient() -> Tables:
     tables = empty()
     add_patient(tables, 1)
     add_stay(tables, 1, 100, 0, 3, codes=[("0389", 9)])
     return tables
+
+
+@pytest.fixture
+def tables() -> Tables:
+    return one_patient()
+
+
+@pytest.fixture(scope="module")
+def whole() -> Encounters:
+    return extracted(one_patient())[0]
 
 
 def refuse(root: Path, *words: str, source=MIMIC) -> str:
@@ -45,8 +55,7 @@ def test_a_missing_indispensable_table_is_named(tmp_path, tables, table):
 
 
 @pytest.mark.parametrize("table", [table for table in TABLES if table not in INDISPENSABLE])
-def test_without_an_optional_table_its_tokens_are_missing_and_nothing_else(tmp_path, tables, table):
-    whole, _ = extracted(tables)
+def test_without_an_optional_table_its_tokens_are_missing_and_nothing_else(tables, whole, table):
     without, _ = extracted({name: rows for name, rows in tables.items() if name != table})
     pd.testing.assert_frame_equal(
         without.index.drop(columns=["n_tokens", "icu"]), whole.index.drop(columns=["n_tokens", "icu"])

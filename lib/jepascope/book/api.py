@@ -8,6 +8,7 @@ HTML already, because parsing some thousand headings would take the renderer hal
 from __future__ import annotations
 
 import ast
+import functools
 import html
 import re
 from collections import defaultdict
@@ -37,7 +38,14 @@ class Room(NamedTuple):
     @property
     def about(self) -> str:
         """What the package says of itself, in a line."""
-        return _first_line(PACKAGE.joinpath(*self.name.split("."), "__init__.py"))
+        return _module(PACKAGE.joinpath(*self.name.split("."), "__init__.py")).about
+
+
+class Module(NamedTuple):
+    """What its page shows of a module."""
+
+    about: str  # what it says of itself, in a line
+    section: str  # MyST; none for a package that defines nothing itself, whose line stands on top of the page
 
 
 def write_pages(folder: Path) -> list[str]:
@@ -69,12 +77,12 @@ def page(room: Room) -> str:
     modules = [file for file in room.files if file.name != "__init__.py"]
     rows = "\n".join(
         f'<tr><td><a href="#{make_id(_dotted(file))}"><code>{file.stem}</code></a></td>'
-        f"<td>{_words(_first_line(file))}</td></tr>"
+        f"<td>{_words(_module(file).about)}</td></tr>"
         for file in modules
     )
     head = '<tr><th scope="col">module</th><th scope="col">what it is</th></tr>'
     listed = f'```{{raw}} html\n<table class="table"><thead>{head}</thead><tbody>\n{rows}\n</tbody></table>\n```\n\n'
-    sections = "\n".join(_module(file) for file in room.files)
+    sections = "\n".join(_module(file).section for file in room.files)
     return f"# {room.name or TOP}\n\n{room.about}\n\n{listed}{sections}"
 
 
@@ -83,22 +91,20 @@ def _dotted(file: Path) -> str:
     return ".".join(part for part in parts if part != "__init__") or TOP
 
 
-def _first_line(file: Path) -> str:
-    told = ast.get_docstring(ast.parse(file.read_text())) or ""
-    return told.partition("\n")[0]
+def _module(file: Path) -> Module:
+    return _parsed(_dotted(file), file.read_text(), file.name == "__init__.py")
 
 
-def _module(file: Path) -> str:
-    """A section; none for a package that defines nothing itself, whose line stands on top of the page."""
-    source = file.read_text()
+@functools.lru_cache(maxsize=1024)  # whoever watches the book stages it after every save, and few modules are new then
+def _parsed(name: str, source: str, is_package: bool) -> Module:
     tree = ast.parse(source)
-    name = _dotted(file)
-    lines = source.splitlines()
+    docstring, lines = ast.get_docstring(tree) or "", source.splitlines()
+    about = docstring.partition("\n")[0]
     entries = [line for node in tree.body for line in _entry(node, lines, name, 3)]
-    if file.name == "__init__.py" and not entries:
-        return ""
-    told = "\n".join((prose(ast.get_docstring(tree)), *entries))
-    return f"## `{name}`\n\n```{{raw}} html\n{told}\n```\n"
+    if is_package and not entries:
+        return Module(about, "")
+    told = "\n".join((prose(docstring), *entries))
+    return Module(about, f"## `{name}`\n\n```{{raw}} html\n{told}\n```\n")
 
 
 def _entry(node: ast.stmt, lines: list[str], within: str, level: int) -> Iterator[str]:
