@@ -1,4 +1,8 @@
-"""How results are written and read: parquet for tables, safetensors for arrays, JSON for the rest, each atomically."""
+"""How results are written and read: parquet for tables, safetensors for arrays, JSON for the rest, each atomically.
+
+Every job of a run asks here whether there is anything to do, mostly in JSON alone: pandas, half a second, is imported
+where a table is read.
+"""
 
 from __future__ import annotations
 
@@ -10,12 +14,14 @@ import os
 import re
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
-import pandas as pd
 from safetensors import SafetensorError
 from safetensors.numpy import load_file, save_file
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 LOG = "log"  # a folder within a step's, for looking at while it runs: no part of what the step made
 TIERS = ("synthetic", "demo", "credentialed")
@@ -78,6 +84,8 @@ def write_table(path: Path, table: pd.DataFrame) -> None:
 
 def read_table(path: Path) -> pd.DataFrame:
     """Read a parquet table. Raises StoreError when the file is missing or damaged."""
+    import pandas as pd
+
     return _read(path, pd.read_parquet)
 
 
