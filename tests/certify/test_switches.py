@@ -17,7 +17,15 @@ from jepascope.book.figures import steering as figures
 from jepascope.book.tables import steering as steering_tables
 from jepascope.certify import steering as certified
 from jepascope.certify.futures import Switches
-from jepascope.certify.steering import Turned, agree, carried_over, concepts_to_turn, correlate_concepts, turned
+from jepascope.certify.steering import (
+    Turned,
+    agree,
+    carried_over,
+    concepts_to_turn,
+    correlate_concepts,
+    displacements,
+    turned,
+)
 from jepascope.cohort import encounters as cohort_encounters
 from jepascope.cohort.extract import extract
 from jepascope.cohort.synthetic import futures as branching
@@ -172,6 +180,11 @@ def test_the_cosine_with_effects_of_other_concepts_is_what_all_have_in_common() 
     assert certified.agree_with_others(alike, alike, which, found, 19, HOW.level, rng()).value == pytest.approx(1)
     with pytest.raises(NotComputable, match="1 concepts that act"):
         certified.agree_with_others(true, true, np.array([True, False, False]), found, 19, HOW.level, rng())
+
+
+def test_a_displacement_is_a_difference_of_means_along_the_concepts_own_direction_by_hand() -> None:
+    z, states = np.array([[0.0, 5], [2, 6], [4, 1], [6, 0]]), np.array([[0, 1], [0, 1], [1, 0], [1, 1]])
+    assert displacements(z, states, np.eye(2)).tolist() == [4.0, pytest.approx(11 / 3 - 1)]
 
 
 def test_what_is_carried_over_is_a_share_of_how_far_the_concept_moves_z() -> None:
