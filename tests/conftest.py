@@ -63,11 +63,13 @@ def copy_project(target: Path) -> Path:
 def jepascope(
     project: Path, *arguments: str, environment: Mapping[str, str] | None = None
 ) -> subprocess.CompletedProcess[str]:
-    """Run the command line in a project, as a user would."""
+    """Run the command line in a project, as a user would. Test processes that share a book take turns in it."""
     command = [sys.executable, "-m", "jepascope", *arguments]
-    return subprocess.run(
-        command, cwd=project, env=environment, capture_output=True, text=True, stdin=subprocess.DEVNULL
-    )
+    with (project.parent / f".{project.name}.turn").open("w") as turn:
+        fcntl.flock(turn, fcntl.LOCK_EX)
+        return subprocess.run(
+            command, cwd=project, env=environment, capture_output=True, text=True, stdin=subprocess.DEVNULL
+        )
 
 
 @pytest.fixture(scope="session")
